@@ -1,0 +1,157 @@
+/* task.h: tasks: spawn, run, end, join.
+ *
+ * What always holds:
+ *  - The task's context shares its memory and its reference count: gs__ctx_ref(&task->ctx) keeps the
+ *    task. The runtime holds one reference until the task has ended.
+ *  - `lock` guards the change of state to ENDED and the waiters for it. What the task leaves (code,
+ *    result, message) is written before and never changes after; read it once ended.
+ *  - The memory of tasks is never given back to the allocator nor used for anything else, so that the
+ *    monitor may set the signal of a task that has just ended. */
+#ifndef GS__TASK_H
+#define GS__TASK_H
+
+#include "coro.h"
+#include "ctx.h"
+
+struct gs__worker;
+struct gs__group;
+
+enum gs__task_state { GS__TASK_READY, GS__TASK_RUNNING, GS__TASK_PARKED, GS__TASK_ENDED };
+enum {
+    GS__SIGNAL_GIVE_WAY = 2u /* beside GS__SIGNAL_STOP in gs_call.signal */
+};
+enum { GS__INLINE_ARGS = 2 };
+
+/* A task's result, or what it left. */
+typedef struct gs__result {
+    uint8_t kind; /* 0 none, else GS_VALUE_INT, _FLOAT, _STR, _BYTES, _PTR */
+    union {
+        int64_t i;
+        double f;
+        gs_str s;     /* the task's */
+        void *ptr;    /* the bindings' */
+    } as;
+} gs__result;
+
+/* Something that the task must release when it ends: a channel it made, a defer. */
+typedef struct gs__owned {
+    struct gs__owned *next;
+    uint32_t kind;
+    int id;
+    void (*fn)(void *);
+    void *arg;
+} gs__owned;
+
+struct gs_task {
+    gs_call call;            /* first: a gs_call * is a gs_task * */
+    gs__party party;
+    gs_ctx ctx;
+    gs__link link;           /* on a queue of the scheduler */
+    gs__coro coro;
+    struct gs__worker *worker; /* that runs it, or ran it last */
+    struct gs__worker *home;   /* the only one that may resume it; NULL: any of the group */
+    struct gs__group *group;
+    atomic_bool on_cpu;      /* between resumed and off its stack */
+    atomic_uchar state;      /* enum gs__task_state; a snapshot but for ENDED */
+    uint8_t flags;           /* GS__TASK_… */
+    uint8_t started;         /* fn was called: it was not cancelled before */
+    uint16_t shields;        /* open gs_shield_begin */
+    uint8_t stack_class;     /* of the pool that its stack comes from */
+    uint8_t owns_args;
+    gs__lock lock;
+    volatile int stop_flag;  /* for gs_stop_flag */
+    gs_fn *fn;
+    const char *name;        /* the task's own copy, or static */
+    uint64_t id;
+    gs_value *args;
+    int nargs;
+    int code;                /* what it returned */
+    gs_value inline_args[GS__INLINE_ARGS];
+    void (*release)(gs_task *); /* the bindings': releases what args stand for, on the ending thread */
+    void *owner;             /* the bindings' */
+    char *message;           /* of gs_fail; NULL */
+    gs__result result;
+    gs__list waiters;        /* for its end: gs__waiter, or gs__task_hook with party NULL */
+    gs__owned *owned;        /* last first; only the task itself */
+    struct gs__extra *extra; /* what few tasks need: stop descriptor, progress; NULL */
+    _Atomic(const void *) waiting_on; /* what it is parked on, for snapshots; NULL */
+    gs__link live;           /* on the list of live tasks */
+};
+
+enum {
+    GS__TASK_PINNED = 1,      /* resumes only on the worker that started it */
+    GS__TASK_STATIC_NAME = 2  /* name outlives the task: no copy */
+};
+
+typedef struct gs__spawn {
+    gs_fn *fn;
+    const char *name;        /* copied unless GS__TASK_STATIC_NAME */
+    gs_ctx *parent;          /* of the task's context */
+    const gs_value *args;    /* copied; strings too, unless release is set: then they are release's */
+    int nargs;
+    void (*release)(gs_task *);
+    void *owner;
+    size_t stack_size;       /* in bytes; 0: the default */
+    unsigned flags;
+    struct gs__group *group; /* NULL: the C workers */
+} gs__spawn;
+
+/* One reference the caller's. NULL with *error GS_ENOMEM (memory, threads or mappings ran out) or
+ * GS_EINVAL (a stack size that no pool has): nothing was started, release will not run. */
+gs_task *gs__task_spawn(const gs__spawn *spawn, int *error);
+
+/* The running task, or NULL on a foreign thread. */
+gs_task *gs__task_current(void);
+
+static inline void gs__task_ref(gs_task *task)
+{
+    gs__ctx_ref(&task->ctx);
+}
+static inline void gs__task_unref(gs_task *task)
+{
+    gs__ctx_unref(&task->ctx);
+}
+static inline bool gs__task_ended(gs_task *task)
+{
+    return atomic_load_explicit(&task->state, memory_order_acquire) == GS__TASK_ENDED;
+}
+/* Whether it ended because it was asked to: by GS_ECANCELED, or before it began. Ended tasks only. */
+bool gs__task_was_canceled(gs_task *task);
+
+/* Waits for the end. GS_OK, or as gs__chan_recv. */
+int gs__task_wait(gs_task *task, gs_ctx *scope, int64_t deadline);
+/* Parks the calling task or blocks the calling thread. GS_OK when the time is over. */
+int gs__sleep(int64_t deadline, gs_ctx *scope);
+/* Lets others run, where the caller is a task; then a checkpoint of `scope`. */
+int gs__yield(gs_ctx *scope);
+/* Asks the task to stop: true where it had not ended. */
+bool gs__task_cancel(gs_task *task, gs__cause *cause);
+
+/* As gs__ctx_hook, for a task's end: fn runs on the thread that ended it, after its state says so. */
+typedef struct gs__task_hook {
+    gs__waiter waiter; /* with party NULL */
+    void (*fn)(struct gs__task_hook *);
+    struct gs__task_hook *next;
+} gs__task_hook;
+bool gs__task_hook_add(gs_task *task, gs__task_hook *hook, void (*fn)(gs__task_hook *));
+/* True where it will not run any more. */
+bool gs__task_unhook(gs_task *task, gs__task_hook *hook);
+
+bool gs__task_hang(gs_task *task, gs__waiter *waiter);
+void gs__task_unhang(gs_task *task, gs__waiter *waiter);
+
+/* done and total as gs_progress said last; false where it never did. */
+bool gs__task_progress(gs_task *task, int64_t *done, int64_t *total);
+
+/* For ctx.c: with the context's lock held, the task is to see that it was asked to stop; it is
+ * claimed for `wakes` where it is parked on its own context. */
+void gs__task_signal_stop(gs_task *task, gs__wakes *wakes);
+/* For ctx.c: the last reference is gone. */
+void gs__task_free(gs_task *task);
+/* For sched.c: the body of every coroutine. */
+void gs__task_main(gs_task *task);
+
+/* gs_log's lines go here; NULL: stderr. Set by the bindings. Runs on the task's worker. */
+extern void (*gs__log_line)(const char *task, const char *line);
+
+#endif

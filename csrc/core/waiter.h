@@ -1,0 +1,103 @@
+/* waiter.h: who waits, and on what.
+ *
+ * A party is one who can wait: a task, a foreign thread, or an asynchronous operation. A waiter is
+ * the record that a party hangs on the wait queue of one thing; a select hangs several. Whoever makes
+ * one of the things happen must first claim the party; the first claim wins, the others pass it over.
+ *
+ * What always holds:
+ *  - claim is IDLE while the party runs. Only the party itself makes it WAITING, after all its
+ *    waiters hang, and IDLE again, after it was claimed and woken. From WAITING it goes by one
+ *    compare-and-swap to the outcome: that swap is the decision.
+ *  - Who claimed a party wakes it, once, and holds no lock of the core while it does.
+ *  - A party that finds, having become WAITING, that one of its causes had happened before
+ *    (a context done, a timer fired) claims itself. As both sides store first and load then,
+ *    sequentially consistent, no wake-up falls between.
+ *  - A task can be claimed before it has left its stack. A waker waits for on_cpu to clear, which
+ *    takes the length of a switch. Between WAITING and off its stack a task takes no lock but its
+ *    worker's queue lock; as wakers hold none, nobody waits in a circle.
+ *  - Waiters live on the party's stack (or in the operation) and are off every queue before the
+ *    call that hung them returns. The queue's owner's lock guards `link`.
+ *
+ * Lock order, whole core: context (parent before child) -> channel (by address) -> task event ->
+ * timers -> queues of the scheduler. Never two of the last kind at once. */
+#ifndef GS__WAITER_H
+#define GS__WAITER_H
+
+#include "list.h"
+
+/* Outcomes of a wait below GS__CASE are not a case's. */
+enum gs__claim {
+    GS__IDLE,
+    GS__WAITING,
+    GS__TIMEDOUT,
+    GS__CANCELED,
+    GS__INTERRUPTED, /* a signal came: a foreign thread took itself back */
+    GS__CASE = 16    /* + the index of the case that happened */
+};
+
+enum gs__party_kind { GS__PARTY_TASK, GS__PARTY_THREAD, GS__PARTY_ASYNC };
+
+typedef struct gs__party {
+    atomic_uint claim;           /* enum gs__claim */
+    uint8_t kind;                /* enum gs__party_kind */
+    struct gs__party *next_woken; /* on a gs__wakes, from claim to wake */
+} gs__party;
+
+typedef struct gs__waiter {
+    gs__link link;
+    gs__party *party;
+    void *item;       /* a channel's: where the value goes or comes from */
+    unsigned outcome; /* what the party is claimed with */
+    bool ok;          /* a receiver's: a value came, the channel was not closed */
+} gs__waiter;
+
+static inline void gs__party_init(gs__party *party, enum gs__party_kind kind)
+{
+    atomic_init(&party->claim, GS__IDLE);
+    party->kind = (uint8_t)kind;
+    party->next_woken = NULL;
+}
+static inline bool gs__claim(gs__party *party, unsigned outcome)
+{
+    unsigned expected = GS__WAITING;
+    return atomic_load_explicit(&party->claim, memory_order_relaxed) == GS__WAITING &&
+           atomic_compare_exchange_strong(&party->claim, &expected, outcome);
+}
+
+/* Parties that were claimed and are to be woken once the locks are released. */
+typedef struct gs__wakes {
+    gs__party *first, **end;
+} gs__wakes;
+
+static inline void gs__wakes_init(gs__wakes *wakes)
+{
+    wakes->first = NULL;
+    wakes->end = &wakes->first;
+}
+static inline void gs__wakes_add(gs__wakes *wakes, gs__party *party)
+{
+    party->next_woken = NULL;
+    *wakes->end = party;
+    wakes->end = &party->next_woken;
+}
+void gs__wake_all(gs__wakes *wakes);
+/* Wakes a claimed party. No lock of the core is held. */
+void gs__wake(gs__party *party);
+
+/* The party that runs here: the task, or the thread's own. Never NULL: a thread without memory for
+ * its record stops the process. Not to be kept across a park. */
+gs__party *gs__self(void);
+
+/* Makes `self` wait until it is claimed, and gives the outcome; its claim is IDLE again then. All
+ * its waiters hang. `unlock(arg)` runs once it has left its stack. `happened` is asked once after it
+ * has become WAITING: an outcome that was there before, or GS__IDLE. */
+typedef struct gs__wait {
+    void (*unlock)(void *arg); /* may be NULL */
+    unsigned (*happened)(void *arg); /* may be NULL */
+    void *arg;
+    int64_t deadline;          /* for a foreign thread, which needs no timer */
+    bool interruptible;        /* a foreign thread: a signal ends the wait with GS__INTERRUPTED */
+} gs__wait;
+unsigned gs__wait_for_claim(gs__party *self, const gs__wait *wait);
+
+#endif
