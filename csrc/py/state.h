@@ -1,0 +1,129 @@
+/* state.h: what the files of the bindings share: the module's state, and each file's functions for the
+ * others. One type a file; a file's functions for others are named gs__py_<file>_….
+ *
+ * The GIL is held in every function here but where its comment says so. No lock of the core is ever
+ * held while Python code can run, and nobody waits for the GIL while holding one. A blocking call of
+ * the core is made with the GIL released, after the same call's `try` form has said GS_EAGAIN. */
+#ifndef GS__PY_STATE_H
+#define GS__PY_STATE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "ctx.h"
+#include "sched.h"
+#include "select.h"
+
+typedef struct gs__state {
+    /* pygostop._errors; made in Python, as they read best there */
+    PyObject *Error, *ChannelClosed, *WouldBlock, *CompileError, *TaskFailed, *DeadlineExceeded,
+        *Cancelled;
+    PyTypeObject *chan_type, *send_chan_type, *recv_chan_type; /* chan.c */
+    PyTypeObject *context_type;                                /* ctx.c */
+    PyTypeObject *task_type;                                   /* task.c */
+    PyTypeObject *ctask_type;                                  /* ctask.c */
+    PyTypeObject *async_type;                                  /* aio.c: AsyncOp */
+    PyTypeObject *selected_type;                               /* select.c: Selected(index, value, ok) */
+    PyObject *scope_var; /* ctx.c: the ContextVar that holds the Context in force; unset: background */
+} gs__state;
+
+extern struct PyModuleDef gs__py_module;
+/* Of the module; of one of its heap types (PyType_GetModuleByDef where a subclass may come). */
+gs__state *gs__py_state(PyObject *module);
+gs__state *gs__py_state_of(PyTypeObject *type);
+
+/* Each file adds its types and functions to the module: 0 or -1 with an exception. */
+int gs__py_errors_exec(PyObject *module, gs__state *state);
+int gs__py_chan_exec(PyObject *module, gs__state *state);
+int gs__py_select_exec(PyObject *module, gs__state *state);
+int gs__py_aio_exec(PyObject *module, gs__state *state);
+int gs__py_ctx_exec(PyObject *module, gs__state *state);
+int gs__py_task_exec(PyObject *module, gs__state *state);
+int gs__py_ctask_exec(PyObject *module, gs__state *state);
+
+/* ---- errors.c: codes of the core to exceptions, in this one place ---- */
+
+/* Sets the exception for `code` (GS_ECLOSED: ChannelClosed; GS_EAGAIN: WouldBlock; GS_ETIMEDOUT:
+ * TimeoutError; GS_ENOMEM: MemoryError; GS_EINVAL: ValueError; GS_EDEADLK: Error; GS_ECANCELED needs
+ * the scope: gs__py_raise_cancelled) with this message, and returns NULL. */
+PyObject *gs__py_raise(gs__state *state, int code, const char *fmt, ...);
+/* Sets Cancelled, its __cause__ the cause of the done context `scope`, and returns NULL. */
+PyObject *gs__py_raise_cancelled(gs__state *state, gs_ctx *scope);
+/* A new reference on what Context.err() gives: None, a Cancelled or a DeadlineExceeded. */
+PyObject *gs__py_ctx_err(gs__state *state, gs_ctx *ctx);
+/* A new reference on what Context.cause() gives: the exception given, Error(text) for a text from C,
+ * else err(). */
+PyObject *gs__py_ctx_cause(gs__state *state, gs_ctx *ctx);
+/* A gs__cause for cancel(cause=…): None gives *cause NULL; an exception or a str (becomes
+ * Error(str)); else TypeError and -1. */
+int gs__py_cause_from(gs__state *state, PyObject *object, gs__cause **cause);
+/* Handles of a parent process in a forked child: RuntimeError that says "fork", and -1. */
+int gs__py_check_generation(unsigned generation, PyObject *self);
+
+/* ---- convert.c: Python values and items of channels, times ---- */
+
+/* A timeout in seconds (None: for ever) to a deadline of the core; 0 gives 0. -1 with ValueError
+ * (negative, NaN) or TypeError. `what` names the argument, as in "timeout". */
+int gs__py_deadline(PyObject *timeout, const char *what, int64_t *deadline);
+/* The same for seconds that are not optional, to nanoseconds. */
+int gs__py_seconds(PyObject *seconds, const char *what, int64_t *ns);
+
+/* ---- drops.c: what C threads drop and Python owns ---- */
+
+/* Releases a reference from any thread, with or without the GIL: at once with it; else it is put on a
+ * list and released by the next thread that enters the module, or by a pending call. NULL is fine. */
+void gs__py_drop(PyObject *object);
+/* The same as a drop callback of the core. */
+void gs__py_drop_object(void *object);
+/* An element's drop: `item` points at a PyObject *. */
+void gs__py_drop_item(void *item);
+/* Releases what is on the list; a load and a branch where there is nothing. Entry points call it. */
+void gs__py_drops_run(void);
+
+/* ---- dispatch.c: running Python on behalf of threads that hold no GIL ---- */
+
+/* Has `fn(arg)` run with the GIL on the dispatcher's thread, soon, in the order of the calls. From any
+ * thread, GIL or not. GS_ENOMEM. */
+int gs__py_dispatch(void (*fn)(void *), void *arg);
+void gs__py_dispatch_stop(void); /* at exit: runs what is queued, then ends the thread */
+
+/* ---- chan.c ---- */
+
+/* The gs_chan inside a Chan, SendChan or RecvChan, borrowed, or NULL (no exception) for another
+ * object. `*halves` gets 1 for receiving, 2 for sending, 3 for both. */
+gs_chan *gs__py_chan_get(gs__state *state, PyObject *object, int *halves);
+/* A RecvChan on a channel of the core's own (a context's done channel). Takes a reference. */
+PyObject *gs__py_chan_wrap_done(gs__state *state, gs_chan *ch);
+
+/* One item of a channel object as select and the async forms need it. The converter of `chan` (a Chan
+ * or a view) makes an item from a Python value: 0, or -1 with TypeError or OverflowError; and a new
+ * reference from an item, consuming what the item owns. `item` has room for gs_chan.item_size. */
+int gs__py_item_from(gs__state *state, PyObject *chan, PyObject *value, void *item);
+PyObject *gs__py_item_to(gs__state *state, PyObject *chan, void *item);
+/* Releases an item that was not sent. */
+void gs__py_item_drop(gs__state *state, PyObject *chan, void *item);
+
+/* ---- ctx.c ---- */
+
+/* The context of a Context object, borrowed, or NULL (no exception) for another object. */
+gs_ctx *gs__py_ctx_get(gs__state *state, PyObject *object);
+/* A Context object for `ctx`, the same one as long as it lives; takes no reference from the caller. */
+PyObject *gs__py_ctx_wrap(gs__state *state, gs_ctx *ctx);
+/* The context in force, a new reference of the core's; NULL with an exception. Never NULL otherwise:
+ * without a scope it is the root. */
+gs_ctx *gs__py_scope(gs__state *state);
+
+/* ---- task.c ---- */
+
+/* The gs_task of a Task object, borrowed, or NULL (no exception). */
+gs_task *gs__py_task_get(gs__state *state, PyObject *object);
+/* A Task on a task just spawned with its `owner` unset; takes over the caller's reference. */
+PyObject *gs__py_task_wrap(gs__state *state, gs_task *task);
+
+/* ---- ctask.c ---- */
+
+/* Starts `ctask(*args)`: a Task, or NULL. `parent` is the parent context; name NULL: the CTask's. */
+PyObject *gs__py_ctask_go(gs__state *state, PyObject *ctask, PyObject *const *args, Py_ssize_t nargs,
+                          gs_ctx *parent, const char *name);
+
+#endif
