@@ -22,7 +22,8 @@ typedef struct gs__state {
     PyTypeObject *context_type;                                /* ctx.c */
     PyTypeObject *task_type;                                   /* task.c */
     PyTypeObject *ctask_type;                                  /* ctask.c */
-    PyTypeObject *async_type;                                  /* aio.c: AsyncOp */
+    PyTypeObject *async_type, *completions_type;               /* aio.c: AsyncOp, Completions */
+    PyObject *aio; /* aio.c: the module pygostop._aio; NULL before its first use */
     PyTypeObject *selected_type;                               /* select.c: Selected(index, value, ok) */
     PyObject *scope_var; /* ctx.c: the ContextVar that holds the Context in force; unset: background */
 } gs__state;
@@ -89,10 +90,12 @@ void gs__py_dispatch_stop(void); /* at exit: runs what is queued, then ends the 
 
 /* ---- chan.c ---- */
 
-/* The gs_chan inside a Chan, SendChan or RecvChan, borrowed, or NULL (no exception) for another
- * object. `*halves` gets 1 for receiving, 2 for sending, 3 for both. */
+/* The gs_chan inside a Chan, SendChan or RecvChan, borrowed, or NULL: without an exception for another
+ * object, with RuntimeError for a channel of a parent process. `*halves` gets 1 for receiving, 2 for
+ * sending, 3 for both. */
 gs_chan *gs__py_chan_get(gs__state *state, PyObject *object, int *halves);
-/* A RecvChan on a channel of the core's own (a context's done channel). Takes a reference. */
+/* A RecvChan on a channel of the core's own (a context's done channel). Takes over the caller's
+ * reference, also where it fails. */
 PyObject *gs__py_chan_wrap_done(gs__state *state, gs_chan *ch);
 
 /* One item of a channel object as select and the async forms need it. The converter of `chan` (a Chan
@@ -102,6 +105,11 @@ int gs__py_item_from(gs__state *state, PyObject *chan, PyObject *value, void *it
 PyObject *gs__py_item_to(gs__state *state, PyObject *chan, void *item);
 /* Releases an item that was not sent. */
 void gs__py_item_drop(gs__state *state, PyObject *chan, void *item);
+
+/* ---- aio.c ---- */
+
+/* Calls a function of pygostop._aio: a new reference on the coroutine. `value` may be NULL. */
+PyObject *gs__py_aio_call(gs__state *state, const char *function, PyObject *chan, PyObject *value);
 
 /* ---- ctx.c ---- */
 

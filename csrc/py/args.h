@@ -1,0 +1,19 @@
+/* args.h: the arguments of METH_FASTCALL | METH_KEYWORDS functions, by position and by name. */
+#ifndef GS__PY_ARGS_H
+#define GS__PY_ARGS_H
+
+#include "state.h"
+
+typedef struct gs__py_params {
+    const char *call;     /* for messages, as in "recv" */
+    int n_required;       /* the first of them have no default */
+    int n_positional;     /* the ones after these are given by name only */
+    const char *names[6]; /* NULL after the last */
+} gs__py_params;
+
+/* Puts each argument at its place in `out`, borrowed; NULL for one that was not given. 0, or -1 with
+ * TypeError. */
+int gs__py_args(const gs__py_params *params, PyObject *const *args, Py_ssize_t nargs,
+                PyObject *kwnames, PyObject **out);
+
+#endif

@@ -1,0 +1,60 @@
+/* block.h: the one place where the bindings give up the GIL to wait.
+ *
+ * A blocking call of the core stands between gs__py_block_begin and gs__py_block_end, in a loop that
+ * ends when gs__py_interrupted says so:
+ *
+ *     do {
+ *         PyThreadState *saved = gs__py_block_begin();
+ *         code = gs__chan_recv(ch, item, scope, deadline);
+ *         gs__py_block_end(saved);
+ *     } while (gs__py_interrupted(&code));
+ *
+ * The deadline is absolute, so going on after a signal does not prolong the wait. What the core
+ * touches meanwhile is kept alive by the caller's references. */
+#ifndef GS__PY_BLOCK_H
+#define GS__PY_BLOCK_H
+
+#include "state.h"
+
+/* An exception is set; beyond the codes of the core. */
+enum { GS__PY_RAISED = -1001 };
+
+/* -1 with RuntimeError where the caller may not wait: Python code that a C task called. Parking the
+ * task would leave the interpreter's state of this thread behind on another one's stack. */
+static inline int gs__py_may_block(void)
+{
+    if (gs__unlikely(gs__task_current() != NULL)) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "Python code called by a C task cannot wait: wait in the task itself, or use "
+                        "the _nowait calls");
+        return -1;
+    }
+    return 0;
+}
+
+static inline PyThreadState *gs__py_block_begin(void)
+{
+    /* Every thread's, not the main one's alone: which that is changes with a fork, and elsewhere an
+     * interruption only goes round the loop. */
+    gs__thread_set_interruptible(true);
+    return PyEval_SaveThread();
+}
+
+static inline void gs__py_block_end(PyThreadState *saved)
+{
+    PyEval_RestoreThread(saved);
+}
+
+/* Whether the call is to be made again: a signal came and its Python handlers did not raise. Where
+ * they did, `*code` becomes GS__PY_RAISED. */
+static inline bool gs__py_interrupted(int *code)
+{
+    if (gs__likely(*code != GS__EINTR))
+        return false;
+    if (PyErr_CheckSignals() == 0)
+        return true;
+    *code = GS__PY_RAISED;
+    return false;
+}
+
+#endif

@@ -1,0 +1,116 @@
+"""The asyncio forms: receives, sends and selects that a coroutine awaits.
+
+One descriptor a loop, no thread and no polling: an operation that cannot happen at once is left
+with the channels; whoever completes it, in C and without the GIL, makes the descriptor readable,
+and the loop resumes the coroutine. Only ``add_reader`` and futures of the loop are used.
+
+What always holds: an operation under way is in its home's ``pending``. The loop alone keeps the
+home alive, through the reader that it registered. So a loop that closes lets go of the home, and
+the home undoes what is still under way: a closed loop eats no values, and keeps no descriptor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from typing import Any
+
+from pygostop._core import AsyncOp, Completions
+from pygostop._errors import ChannelClosed
+from pygostop._select import Selected
+
+
+class _Home:
+    """Where the operations of one loop arrive. Used by the loop's own thread only."""
+
+    __slots__ = ("completions", "pending", "__weakref__")
+
+    def __init__(self) -> None:
+        self.completions = Completions()
+        self.pending: dict[AsyncOp, asyncio.Future[None]] = {}
+
+    def drain(self) -> None:
+        for op in self.completions.drain():
+            future = self.pending.pop(op, None)
+            if future is not None and not future.done():
+                future.set_result(None)
+
+    def __del__(self) -> None:
+        for op in self.pending:
+            op.abandon()
+
+
+_homes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[_Home]]
+_homes = weakref.WeakKeyDictionary()
+_homes_lock = threading.Lock()  # loops of several threads
+
+
+def _home_of(loop: asyncio.AbstractEventLoop) -> _Home:
+    with _homes_lock:
+        reference = _homes.get(loop)
+    home = None if reference is None else reference()
+    if home is None:
+        home = _Home()
+        loop.add_reader(home.completions.fileno(), home.drain)
+        with _homes_lock:
+            _homes[loop] = weakref.ref(home)
+    return home
+
+
+async def _run(op: AsyncOp) -> Selected:
+    if op.poll():
+        return op.result()
+    loop = asyncio.get_running_loop()
+    home = _home_of(loop)
+    future = loop.create_future()
+    home.pending[op] = future
+    if op.start(home.completions):
+        del home.pending[op]
+        return op.result()
+    try:
+        await future
+    except BaseException:
+        home.pending.pop(op, None)
+        if op.abandon():
+            raise
+        # It has happened and cannot be undone: a value was sent.
+    return op.result()
+
+
+async def recv(chan: Any) -> Any:
+    """The body of ``recv_async``."""
+    selected = await _run(AsyncOp("recv_async", (chan,)))
+    if not selected.ok:
+        raise ChannelClosed(f"recv_async: {chan!r} is closed")
+    return selected.value
+
+
+async def next_value(chan: Any) -> Any:
+    """The body of ``__anext__``."""
+    selected = await _run(AsyncOp("recv_async", (chan,)))
+    if not selected.ok:
+        raise StopAsyncIteration
+    return selected.value
+
+
+async def send(chan: Any, value: Any) -> None:
+    """The body of ``send_async``."""
+    await _run(AsyncOp("send_async", ((chan, value),)))
+
+
+async def select_async(*cases: Any, timeout: float | None = None, nowait: bool = False) -> Selected:
+    """As ``select``, for asyncio: waits without holding up the loop.
+
+    Cancelled, none of the cases has happened: a value that was already received is put back in
+    front. Where a value was already sent, it returns instead.
+    """
+    return await _run(AsyncOp("select_async", cases, timeout=timeout, nowait=nowait))
+
+
+async def wait_case(case: Any, *, checkpoint: bool = True) -> Selected:
+    """Waits until one case of a select happens; a Context or a Task, that is, until it is done.
+
+    With ``checkpoint=False`` the scope in force is not looked at.
+    """
+    return await _run(AsyncOp("await", (case,), checkpoint=checkpoint))
