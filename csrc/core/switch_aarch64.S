@@ -2,7 +2,8 @@
  *
  * Saves what the AAPCS64 leaves to the callee, x19 to x30 and d8 to d15, and the floating-point control
  * register, on the stack it leaves; then the same in reverse on the other. It leaves by br, not ret:
- * a ret would be predicted to return where this stack was entered. */
+ * a ret would be predicted to return where this stack was entered. fpcr is written only where it
+ * differs, as that stalls. */
         .text
         .globl  gs__switch
         .hidden gs__switch
@@ -23,12 +24,14 @@ gs__switch:
         stp     d14, d15, [sp, #144]
         mrs     x9, fpcr
         str     x9, [sp, #160]
-        mov     x10, sp
-        str     x10, [x0]
+        mov     x11, sp
+        str     x11, [x0]
         mov     sp, x1
-        ldr     x9, [sp, #160]
-        msr     fpcr, x9
-        ldp     x19, x20, [sp]
+        ldr     x10, [sp, #160]
+        cmp     x9, x10
+        b.eq    1f
+        msr     fpcr, x10
+1:      ldp     x19, x20, [sp]
         ldp     x21, x22, [sp, #16]
         ldp     x23, x24, [sp, #32]
         ldp     x25, x26, [sp, #48]
