@@ -10,10 +10,10 @@ import (
 
 const many = 10_000
 
-// parked starts n goroutines that wait for a context of their own, or all for one, and gives
-// when all of them wait and when all of them have ended.
-func parked(n int, of func() context.Context) (waiting, ended *sync.WaitGroup) {
-	waiting, ended = new(sync.WaitGroup), new(sync.WaitGroup)
+// parked starts n goroutines, each of which waits for the context that of gives it, and gives what
+// waits until all of them have ended.
+func parked(n int, of func() context.Context) *sync.WaitGroup {
+	waiting, ended := new(sync.WaitGroup), new(sync.WaitGroup)
 	waiting.Add(n)
 	ended.Add(n)
 	for i := 0; i < n; i++ {
@@ -26,15 +26,14 @@ func parked(n int, of func() context.Context) (waiting, ended *sync.WaitGroup) {
 	}
 	waiting.Wait()
 	time.Sleep(2 * time.Millisecond) // from waiting.Done to parked
-	return waiting, ended
+	return ended
 }
 
 // From the cancel of one context until the 10,000 goroutines that wait for it have ended.
 func rowCancelParked(r run) {
-	n := r.times(many)
 	r.timed(func() float64 {
 		ctx, cancel := context.WithCancel(context.Background())
-		_, ended := parked(n, func() context.Context { return ctx })
+		ended := parked(many, func() context.Context { return ctx })
 		start := time.Now()
 		cancel()
 		ended.Wait()
@@ -44,11 +43,10 @@ func rowCancelParked(r run) {
 
 // The cancel of a context with 10,000 children that nobody waits for: the call alone.
 func rowCancelChildren(r run) {
-	n := r.times(many)
 	r.timed(func() float64 {
 		parent, cancel := context.WithCancel(context.Background())
-		children := make([]context.Context, n)
-		cancels := make([]context.CancelFunc, n)
+		children := make([]context.Context, many)
+		cancels := make([]context.CancelFunc, many)
 		for i := range children {
 			children[i], cancels[i] = context.WithCancel(parent)
 		}
@@ -65,11 +63,10 @@ func rowCancelChildren(r run) {
 // The cancel of a context with 10,000 children, in each of which a goroutine waits, until all have
 // ended.
 func rowCancelTasks(r run) {
-	n := r.times(many)
 	r.timed(func() float64 {
 		parent, cancel := context.WithCancel(context.Background())
-		cancels := make([]context.CancelFunc, 0, n)
-		_, ended := parked(n, func() context.Context {
+		cancels := make([]context.CancelFunc, 0, many)
+		ended := parked(many, func() context.Context {
 			child, cancelChild := context.WithCancel(parent)
 			cancels = append(cancels, cancelChild)
 			return child
@@ -85,7 +82,7 @@ func rowCancelTasks(r run) {
 	})
 }
 
-// A poll of a context's done channel, less the loop around it.
+// A loop that polls a context's done channel and does nothing else, the loop included.
 func rowCheckpoint(r run) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
