@@ -1,7 +1,8 @@
 /* chan.h: channels. Fixed-size elements, a ring of `capacity`, FIFO queues of receivers and senders.
  *
  * Every call is safe from any thread and any task. What the `try` calls cannot do at once is
- * GS_EAGAIN; they neither park nor look at a context. */
+ * GS_EAGAIN; they neither park nor look at a context. The blocking calls look at the scope only when
+ * they wait: whoever calls them checks it first. */
 #ifndef GS__CHAN_H
 #define GS__CHAN_H
 
@@ -22,7 +23,8 @@ struct gs_chan {
     size_t capacity;      /* fixed; in elements */
     atomic_size_t count;  /* elements in the ring; written under the lock */
     size_t head;          /* the index of the oldest */
-    char *ring;           /* capacity elements; NULL without a capacity or before the first use */
+    size_t n_returned;    /* elements in `returned` */
+    char *ring;           /* capacity elements; NULL without a capacity */
     gs__list receivers;   /* gs__waiter, oldest first */
     gs__list senders;
     gs__list returned;    /* elements put back by gs__chan_unrecv, in front of the ring; in count */
@@ -35,8 +37,6 @@ struct gs_chan {
 gs_chan *gs__chan_new(gs__elem elem, size_t capacity);
 void gs__chan_ref(gs_chan *ch);
 void gs__chan_unref(gs_chan *ch);
-/* A reference, or false where the last one is gone: for who found it by a weak pointer. */
-
 /* The element types that the core knows how to drop: GS_STR and GS_BYTES are freed. */
 gs__elem gs__elem_of(gs_type type);
 
@@ -45,7 +45,8 @@ int gs__chan_try_send(gs_chan *ch, const void *item);
 int gs__chan_try_recv(gs_chan *ch, void *item);
 
 /* Blocks. `scope` may be NULL: then nothing cancels it. A foreign thread gets GS__EINTR where a
- * signal came, with nothing done. GS_ECANCELED, GS_ECLOSED, GS_ETIMEDOUT: nothing done. */
+ * signal came, with nothing done. GS_ECANCELED, GS_ECLOSED, GS_ETIMEDOUT (deadline 0 too), GS_ENOMEM:
+ * nothing done. */
 enum { GS__EINTR = -100 };
 int gs__chan_send(gs_chan *ch, const void *item, gs_ctx *scope, int64_t deadline);
 int gs__chan_recv(gs_chan *ch, void *item, gs_ctx *scope, int64_t deadline);

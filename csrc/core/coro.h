@@ -24,7 +24,6 @@ typedef struct gs__coro {
 
 /* The coroutine that is the calling thread itself. */
 void gs__coro_init_thread(gs__coro *coro);
-void gs__coro_fini_thread(gs__coro *coro);
 /* Lets a coroutine begin at entry(arg) on its stack, at its first switch. entry never returns. */
 void gs__coro_init(gs__coro *coro, gs__stack stack, void (*entry)(void *), void *arg);
 /* Gives its stack back to the caller, when it will never run again. */
@@ -33,6 +32,6 @@ gs__stack gs__coro_fini(gs__coro *coro);
  * again. */
 void gs__coro_switch(gs__coro *from, gs__coro *to, bool ending);
 /* The first thing on a new coroutine's stack. */
-void gs__coro_began(gs__coro *coro);
+void gs__coro_began(void);
 
 #endif

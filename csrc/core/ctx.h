@@ -47,7 +47,7 @@ struct gs_ctx {
     gs__list children;       /* gs_ctx.sibling */
     gs__link sibling;        /* on parent->children, guarded by the parent's lock */
     gs__list waiters;        /* gs__ctx_hook.link and gs__waiter.link: see gs__ctx_hook */
-    gs_ctx *next;            /* on the work list of a cancel, or of expired contexts */
+    gs_ctx *next;            /* on the work list of the one that cancels its parent */
     gs_chan *done_chan;      /* made when first asked for; of GS_BOOL, never sent on */
     gs__cause *cause;        /* NULL where none was given; referenced */
     void *owner;             /* the bindings' object for it, not looked into */
@@ -91,13 +91,10 @@ gs_chan *gs__ctx_done_chan(gs_ctx *ctx);
 
 /* A function to run once when ctx is done, on the thread that cancels, without a lock of the core:
  * short, without waiting. The memory is the caller's until gs__ctx_unhook has returned or fn has
- * begun (then it is fn's to free). */
+ * begun; then it is fn's, which may free it. */
 typedef struct gs__ctx_hook {
-    gs__waiter waiter;     /* with party NULL: how a context tells hooks from waiters */
+    gs__waiter waiter; /* with party NULL: how a context tells hooks from waiters */
     void (*fn)(struct gs__ctx_hook *);
-    struct gs__ctx_hook *next;
-    atomic_uint state;     /* 0 hung, 1 running, 2 has run */
-    uintptr_t runner;      /* the thread that runs it */
 } gs__ctx_hook;
 /* False where ctx is done already: nothing was hung, fn will not run. */
 bool gs__ctx_hook_add(gs_ctx *ctx, gs__ctx_hook *hook, void (*fn)(gs__ctx_hook *));
@@ -111,7 +108,12 @@ void gs__ctx_unhang(gs_ctx *ctx, gs__waiter *waiter);
 
 /* For task.c: a context in the task's memory. */
 void gs__ctx_init(gs_ctx *ctx, enum gs__ctx_kind kind, gs_ctx *parent);
-void gs__ctx_cancel_expired(gs_ctx *list);
+/* For timer.c: cancels what gs__fired.expired lists, and gives up its references. */
+void gs__ctx_cancel_expired(struct gs__deadline_ctx *list);
+/* Takes a reference where there is still one. */
+bool gs__ctx_tryref(gs_ctx *ctx);
+/* For runtime.c: the root is not done again; in a forked child, where nobody else has it. */
+void gs__ctx_revive(void);
 void gs__ctx_reset(void);
 
 #endif

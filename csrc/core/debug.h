@@ -2,12 +2,32 @@
 #ifndef GS__DEBUG_H
 #define GS__DEBUG_H
 
+#include "chan.h"
 #include "task.h"
 
-/* References on the live tasks, at most n, oldest first; how many there are in all. */
+/* References on live tasks, at most n, in no order; how many there are in all. */
 long gs__debug_tasks(gs_task **tasks, long n);
 const char *gs__task_state_name(gs_task *task); /* "ready", "running", "parked", "ended" */
-/* What a parked task waits for, as "recv on chan 3"; an empty string where that is not known. */
+/* What a parked task waits for, as "recv on chan 3"; an empty string where it does not. */
 void gs__task_waiting_text(gs_task *task, char *text, size_t size);
+/* The same of a type, as "int64": at least GS__TYPE_TEXT bytes. */
+enum { GS__TYPE_TEXT = 48 };
+const char *gs__type_text(gs_type type, char *text);
+
+/* What a wait is on, in a word that outlives the channel: its id above two bits for the operation. */
+enum { GS__ON_SEND = 1, GS__ON_RECV, GS__ON_SELECT };
+static inline const void *gs__on_send(const gs_chan *ch)
+{
+    return (const void *)(uintptr_t)(ch->id << 2 | GS__ON_SEND);
+}
+static inline const void *gs__on_recv(const gs_chan *ch)
+{
+    return (const void *)(uintptr_t)(ch->id << 2 | GS__ON_RECV);
+}
+/* The number of cases in the place of the id. */
+static inline const void *gs__on_select(int cases)
+{
+    return (const void *)((uintptr_t)cases << 2 | GS__ON_SELECT);
+}
 
 #endif

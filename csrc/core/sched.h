@@ -27,41 +27,47 @@ typedef struct gs__hooks {
     void (*after_idle)(struct gs__worker *);
 } gs__hooks;
 
+enum { GS__WORKERS_MOST = 256 };
+
 typedef struct gs__group {
     const char *name;
     int target;              /* workers that may run at once; fixed while the group runs */
     int limit;               /* threads at the most, those stuck in a task counted */
     const gs__hooks *hooks;  /* may be NULL */
-    gs__lock lock;           /* guards inbox, idle, workers, n_workers */
+    gs__lock lock;           /* guards inbox, idle, and adding to workers */
     gs__list inbox;          /* ready tasks from outside */
     atomic_int inbox_count;
     gs__list idle;           /* gs__worker.idle_link: asleep */
     atomic_int n_idle;
     atomic_int n_blocked;    /* workers that sit in a blocking call or a task that does not look */
     atomic_int searching;
-    atomic_int n_workers;
-    struct gs__worker *workers[256];
+    atomic_int n_workers;    /* filled from 0, never less while it runs */
+    _Atomic(struct gs__worker *) workers[GS__WORKERS_MOST];
     atomic_bool stopping;
 } gs__group;
 
 extern gs__group gs__c_group;
 
+/* First of all, once in a process or more often: from then on a fork is noticed. */
+void gs__core_init(void);
 /* Settings, before the runtime starts: number of C workers (0: as many as cores or
  * PYGOSTOP_WORKERS), and the stack size of C tasks in bytes (0: 256 KiB). GS_EINVAL where it runs. */
 int gs__configure(int workers, size_t stack_size);
 int gs__workers_configured(void);
+enum { GS__STACK_DEFAULT = 256 << 10 };
+extern size_t gs__default_stack_size;
 /* Starts the runtime where it does not run; GS_ENOMEM where threads ran out. */
 int gs__runtime_start(void);
 /* Cancels the root, waits until `deadline` for the tasks to end, then stops the workers that have
  * nothing to run. How many tasks had not ended. The runtime can be started again where that is 0. */
 int gs__runtime_stop(int64_t deadline);
-/* In a forked child: everything afresh. The core does it itself (pthread_atfork). */
+/* A forked child begins without a runtime, and with the next generation; pthread_atfork sees to it. */
 
-void gs__group_init(gs__group *group, const char *name, int target, int limit, const gs__hooks *hooks);
-/* Starts workers up to the target as they are needed. */
-int gs__group_start(gs__group *group);
+/* A group of its own beside the C workers, started with the runtime or at once where that runs; at
+ * most GS__GROUPS_MOST in all. `group` stays for ever. GS_ENOMEM where threads ran out. */
+int gs__group_add(gs__group *group, const char *name, int target, int limit, const gs__hooks *hooks);
 
-/* Makes a task ready that was claimed or made. */
+/* Makes a task ready that was claimed; one that never ran. */
 void gs__ready(gs_task *task);
 void gs__ready_fresh(gs_task *task);
 /* The running task leaves its worker: unlock(arg) runs when it is off its stack. */

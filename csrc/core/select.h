@@ -25,23 +25,31 @@ typedef struct gs__select_case {
 enum { GS__SELECT_MAX = 65536 };
 int gs__select(gs__select_case *cases, int n, gs_ctx *scope, int64_t deadline);
 
+/* What a select needs beyond its cases, on the stack or in an operation. */
+typedef struct gs__selecting {
+    gs__select_case *cases;
+    int n, n_order;
+    gs_chan **order;  /* the channels by address, each once: the order of their locks */
+    gs_chan *few[16]; /* order, where that is enough */
+    gs_ctx *scope;    /* hung on; NULL: none, or the task's own */
+    gs__waiter scope_waiter;
+    gs__party_timer timer;
+    bool timed;       /* the timer was started */
+} gs__selecting;
+
 /* The same for an operation that no stack waits on (an asyncio future). */
 typedef struct gs__async {
     gs__party party;
-    gs__select_case *cases; /* the caller's, as long as the operation */
-    gs_chan **order;        /* the channels in lock order, each once */
-    int n, n_order;
-    gs_ctx *scope;          /* referenced; may be NULL */
-    gs__waiter scope_waiter;
-    gs__timer timer;
+    gs__selecting selecting;
     void (*notify)(struct gs__async *); /* once, from any thread, without locks, when it has happened */
 } gs__async;
 
-/* Starts it. GS_OK: it is under way, and notify will come. Else as gs__select: it is over already, or
- * did not begin, and notify will not come. With deadline 0 it never is under way. */
+/* Starts it. `cases`, the objects in them and `scope` stay as long as the operation. GS__UNDER_WAY:
+ * notify will come. Else what gs__select would have given, at once, and notify will not come. */
+enum { GS__UNDER_WAY = -101 };
 int gs__async_start(gs__async *op, gs__select_case *cases, int n, gs_ctx *scope, int64_t deadline,
                     void (*notify)(gs__async *));
-/* After notify: takes the operation off everything and gives what gs__select would have given. */
+/* After notify, and after gs__async_start has returned: takes the operation off everything and gives what gs__select would have given. */
 int gs__async_finish(gs__async *op);
 /* Before gs__async_finish: true where it had not happened; it is off everything and notify will not
  * come. False where it has happened: notify has come or is coming, and finish is still to be called

@@ -4,8 +4,8 @@
  * gs__stack_reserve, which is where address space runs out, and handed out by gs__stack_get, which
  * needs a promise, when the task first runs: so tasks that run one after another share one stack.
  *
- * What always holds, per pool, under its lock: promised <= stacks in slabs; every stack is handed
- * out, on the free list, or beyond `fresh` in the newest slab. */
+ * What always holds, per pool, under its lock: there are as many stacks as were promised and as the
+ * workers' caches may hold back, so a promise is always kept, whichever worker it is kept on. */
 #ifndef GS__STACK_H
 #define GS__STACK_H
 
@@ -23,9 +23,10 @@ typedef struct gs__stack {
 /* Free stacks that one worker keeps for itself, and promises: only its own thread touches it. */
 typedef struct gs__stack_cache {
     struct {
-        void *free;    /* linked through their top words */
+        void *free;   /* linked through their top words */
         int n_free;
         int promises;
+        bool joined;  /* the pool has set stacks aside for this cache to keep */
     } of[GS__STACK_CLASSES];
 } gs__stack_cache;
 
@@ -41,7 +42,8 @@ void gs__stack_put(gs__stack_cache *cache, int class, gs__stack stack);
 void gs__stack_cache_flush(gs__stack_cache *cache);
 /* Whether an address lies in the guard of this stack. */
 bool gs__stack_guards(const gs__stack *stack, const void *address);
-size_t gs__stack_guard_size(void);
+/* An eighth of the stack, 32 KiB at the most: a frame has to be larger than that to miss it. */
+size_t gs__stack_guard_size(size_t stack_size);
 /* The first address above the usable stack, coloured: offset by a number of cache lines that varies
  * from stack to stack, so that the tops of many do not share one set of the cache. */
 char *gs__stack_top(const gs__stack *stack);

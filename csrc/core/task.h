@@ -33,14 +33,16 @@ typedef struct gs__result {
     } as;
 } gs__result;
 
-/* Something that the task must release when it ends: a channel it made, a defer. */
-typedef struct gs__owned {
-    struct gs__owned *next;
-    uint32_t kind;
-    int id;
-    void (*fn)(void *);
-    void *arg;
-} gs__owned;
+/* What few tasks need, made when first needed. Only the task itself touches it, but progress. */
+typedef struct gs__extra {
+    struct gs__defer *defers;    /* last first */
+    struct gs__on_cancel *hooks; /* of gs_on_cancel and gs_stop_fd */
+    int last_hook;               /* the id given last */
+    int stop_fd[2];              /* to read and to write, the same for an eventfd; -1: none */
+    struct gs__held *held;       /* channels and contexts that the task made */
+    atomic_bool has_progress;
+    atomic_llong done, total;
+} gs__extra;
 
 struct gs_task {
     gs_call call;            /* first: a gs_call * is a gs_task * */
@@ -55,14 +57,14 @@ struct gs_task {
     atomic_uchar state;      /* enum gs__task_state; a snapshot but for ENDED */
     uint8_t flags;           /* GS__TASK_… */
     uint8_t started;         /* fn was called: it was not cancelled before */
-    uint16_t shields;        /* open gs_shield_begin */
+    uint16_t shields;        /* open gs_shield_begin; the task writes it, under the lock */
     uint8_t stack_class;     /* of the pool that its stack comes from */
     uint8_t owns_args;
     gs__lock lock;
-    volatile int stop_flag;  /* for gs_stop_flag */
+    atomic_int stop_flag;    /* for gs_stop_flag */
     gs_fn *fn;
     const char *name;        /* the task's own copy, or static */
-    uint64_t id;
+    atomic_ullong id;        /* 0: the record is free, or being made */
     gs_value *args;
     int nargs;
     int code;                /* what it returned */
@@ -72,15 +74,19 @@ struct gs_task {
     char *message;           /* of gs_fail; NULL */
     gs__result result;
     gs__list waiters;        /* for its end: gs__waiter, or gs__task_hook with party NULL */
-    gs__owned *owned;        /* last first; only the task itself */
-    struct gs__extra *extra; /* what few tasks need: stop descriptor, progress; NULL */
+    gs__list strings;        /* that it received and still owns: str.h; the task's own */
+    gs__list handles;        /* gs_task.handle: children it may still join; the task's own */
+    gs__link handle;         /* on its maker's handles; the maker's */
+    gs_task *maker;          /* whose handle it is; NULL: none's; the maker's */
+    _Atomic(gs__extra *) extra; /* NULL: not needed so far */
     _Atomic(const void *) waiting_on; /* what it is parked on, for snapshots; NULL */
-    gs__link live;           /* on the list of live tasks */
 };
 
 enum {
     GS__TASK_PINNED = 1,      /* resumes only on the worker that started it */
-    GS__TASK_STATIC_NAME = 2  /* name outlives the task: no copy */
+    GS__TASK_STATIC_NAME = 2, /* name outlives the task: no copy */
+    GS__TASK_ONE_WAY = 4,     /* a channel among its arguments is a half */
+    GS__TASK_CANCELED = 8     /* ended because it was asked to */
 };
 
 typedef struct gs__spawn {
@@ -117,6 +123,15 @@ static inline bool gs__task_ended(gs_task *task)
 }
 /* Whether it ended because it was asked to: by GS_ECANCELED, or before it began. Ended tasks only. */
 bool gs__task_was_canceled(gs_task *task);
+static inline bool gs__is_own_ctx(gs__party *party, gs_ctx *ctx)
+{
+    return party->kind == GS__PARTY_TASK && ctx == &gs__container(party, gs_task, party)->ctx;
+}
+/* call.signal, in order with the claim of the task's party. */
+static inline uint32_t gs__task_signal(gs_task *task)
+{
+    return __atomic_load_n(&task->call.signal, __ATOMIC_SEQ_CST);
+}
 
 /* Waits for the end. GS_OK, or as gs__chan_recv. */
 int gs__task_wait(gs_task *task, gs_ctx *scope, int64_t deadline);
@@ -131,8 +146,8 @@ bool gs__task_cancel(gs_task *task, gs__cause *cause);
 typedef struct gs__task_hook {
     gs__waiter waiter; /* with party NULL */
     void (*fn)(struct gs__task_hook *);
-    struct gs__task_hook *next;
 } gs__task_hook;
+/* False where it has ended already: nothing was hung. */
 bool gs__task_hook_add(gs_task *task, gs__task_hook *hook, void (*fn)(gs__task_hook *));
 /* True where it will not run any more. */
 bool gs__task_unhook(gs_task *task, gs__task_hook *hook);
@@ -148,10 +163,28 @@ bool gs__task_progress(gs_task *task, int64_t *done, int64_t *total);
 void gs__task_signal_stop(gs_task *task, gs__wakes *wakes);
 /* For ctx.c: the last reference is gone. */
 void gs__task_free(gs_task *task);
-/* For sched.c: the body of every coroutine. */
-void gs__task_main(gs_task *task);
+/* For worker.c: the body of every coroutine; ends a task that never got to run, with a code. */
+void gs__task_main(void *task);
+void gs__task_end_unstarted(gs_task *task, int code, const char *message);
+/* For args.c: ends the running task at once: its defers run, its stack is abandoned. */
+_Noreturn void gs__task_abandon(gs_task *task, int code);
+/* A worker's free records go back to all. */
+void gs__task_cache_flush(struct gs__worker *worker);
+void gs__tasks_reset(void);
+/* For runtime.c: none is left, and the workers that counted have gone. */
+void gs__live_reset(void);
 
 /* gs_log's lines go here; NULL: stderr. Set by the bindings. Runs on the task's worker. */
 extern void (*gs__log_line)(const char *task, const char *line);
+
+/* The table that tasks call. */
+extern const gs_api gs__api;
+/* NULL when memory ran out. */
+gs__extra *gs__task_extra(gs_task *task);
+/* The context that the task's blocking calls observe: its own, none under a shield. */
+static inline gs_ctx *gs__task_scope(gs_task *task)
+{
+    return task->shields ? NULL : &task->ctx;
+}
 
 #endif

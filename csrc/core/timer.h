@@ -6,24 +6,37 @@
 #ifndef GS__TIMER_H
 #define GS__TIMER_H
 
+#include "heap.h"
 #include "waiter.h"
+
+struct gs__deadline_ctx;
 
 /* What fired timers leave to do once the lock is released. */
 typedef struct gs__fired {
     gs__wakes wakes;
-    gs_ctx *expired; /* contexts whose deadline came, referenced, linked by their next_expired */
+    struct gs__deadline_ctx *expired; /* contexts whose deadline came, referenced */
 } gs__fired;
 
 typedef struct gs__timer {
-    int64_t deadline;
+    gs__heap_node node; /* its key is the deadline */
     void (*fire)(struct gs__timer *, gs__fired *);
-    size_t place;       /* in the heap, from 1; 0 where it is not in it */
     atomic_bool fired;  /* set before fire runs */
 } gs__timer;
+
+/* What a wait with a deadline needs: fires by claiming the party with GS__TIMEDOUT. */
+typedef struct gs__party_timer {
+    gs__timer timer;
+    gs__party *party;
+} gs__party_timer;
+void gs__party_timer_init(gs__party_timer *timer, gs__party *party);
 
 void gs__timer_init(gs__timer *timer, void (*fire)(gs__timer *, gs__fired *));
 /* Arms it, starting the runtime if need be. GS_ENOMEM: not armed. */
 int gs__timer_start(gs__timer *timer, int64_t deadline);
+static inline bool gs__timer_fired(gs__timer *timer)
+{
+    return atomic_load(&timer->fired);
+}
 /* Afterwards it will not fire; true where it had not. */
 bool gs__timer_stop(gs__timer *timer);
 

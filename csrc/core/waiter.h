@@ -12,9 +12,9 @@
  *  - A party that finds, having become WAITING, that one of its causes had happened before
  *    (a context done, a timer fired) claims itself. As both sides store first and load then,
  *    sequentially consistent, no wake-up falls between.
- *  - A task can be claimed before it has left its stack. A waker waits for on_cpu to clear, which
- *    takes the length of a switch. Between WAITING and off its stack a task takes no lock but its
- *    worker's queue lock; as wakers hold none, nobody waits in a circle.
+ *  - A task can be claimed, and made ready, before it has left its stack. Who is to resume it waits
+ *    for on_cpu to clear, which takes the length of a switch, and waits on its worker's own stack, so
+ *    that nobody waits in a circle (worker.c).
  *  - Waiters live on the party's stack (or in the operation) and are off every queue before the
  *    call that hung them returns. The queue's owner's lock guards `link`.
  *
@@ -29,6 +29,7 @@
 enum gs__claim {
     GS__IDLE,
     GS__WAITING,
+    GS__WAITING_OWN, /* the same, and a cancel of the task's own context claims it without a waiter */
     GS__TIMEDOUT,
     GS__CANCELED,
     GS__INTERRUPTED, /* a signal came: a foreign thread took itself back */
@@ -59,9 +60,9 @@ static inline void gs__party_init(gs__party *party, enum gs__party_kind kind)
 }
 static inline bool gs__claim(gs__party *party, unsigned outcome)
 {
-    unsigned expected = GS__WAITING;
-    return atomic_load_explicit(&party->claim, memory_order_relaxed) == GS__WAITING &&
-           atomic_compare_exchange_strong(&party->claim, &expected, outcome);
+    unsigned now = atomic_load(&party->claim);
+    return (now == GS__WAITING || now == GS__WAITING_OWN) &&
+           atomic_compare_exchange_strong(&party->claim, &now, outcome);
 }
 
 /* Parties that were claimed and are to be woken once the locks are released. */
@@ -88,16 +89,24 @@ void gs__wake(gs__party *party);
  * its record stops the process. Not to be kept across a park. */
 gs__party *gs__self(void);
 
-/* Makes `self` wait until it is claimed, and gives the outcome; its claim is IDLE again then. All
- * its waiters hang. `unlock(arg)` runs once it has left its stack. `happened` is asked once after it
- * has become WAITING: an outcome that was there before, or GS__IDLE. */
+/* Makes `self`, the caller, wait until it is claimed, and gives the outcome; its claim is IDLE again
+ * then. All its waiters hang already. */
 typedef struct gs__wait {
-    void (*unlock)(void *arg); /* may be NULL */
-    unsigned (*happened)(void *arg); /* may be NULL */
-    void *arg;
-    int64_t deadline;          /* for a foreign thread, which needs no timer */
-    bool interruptible;        /* a foreign thread: a signal ends the wait with GS__INTERRUPTED */
+    void (*unlock)(struct gs__wait *);       /* runs once it has left its stack; may be NULL */
+    /* An outcome that had come before it became WAITING, or GS__IDLE. May be NULL. */
+    unsigned (*happened)(struct gs__wait *);
+    int64_t deadline;    /* for a foreign thread, which needs no timer */
+    bool own;            /* a task: become WAITING_OWN, and look at the stop signal */
+    const void *on;      /* what it waits for, for snapshots: a tagged pointer of debug.h */
 } gs__wait;
-unsigned gs__wait_for_claim(gs__party *self, const gs__wait *wait);
+unsigned gs__wait_for_claim(gs__party *self, gs__wait *wait);
+
+/* Whether the caller is the thread that signals of the process interrupt (GS__INTERRUPTED): set by
+ * the bindings for Python's main thread. Tasks never are. */
+void gs__thread_set_interruptible(bool yes);
+void gs__threads_reset(void);
+
+/* A small fast source of randomness for the calling thread. */
+uint32_t gs__random(void);
 
 #endif

@@ -1,0 +1,3 @@
+module pygostop/benchmarks/core
+
+go 1.19

@@ -1,0 +1,128 @@
+/* coro.c: coroutines on the machine's switch, with the sanitizers kept informed. */
+#define _GNU_SOURCE
+#include "coro.h"
+
+#include "switch.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#ifdef GS__TSAN
+void *__tsan_get_current_fiber(void);
+void *__tsan_create_fiber(unsigned flags);
+void __tsan_destroy_fiber(void *fiber);
+void __tsan_switch_to_fiber(void *fiber, unsigned flags);
+#endif
+#ifdef GS__ASAN
+void __sanitizer_start_switch_fiber(void **fake_stack, const void *bottom, size_t size);
+void __sanitizer_finish_switch_fiber(void *fake_stack, const void **bottom, size_t *size);
+void __asan_unpoison_memory_region(void const volatile *address, size_t size);
+#endif
+
+#ifndef GS__SWITCH_UCONTEXT
+extern void gs__switch_begin(void);
+
+void *gs__switch_prepare(char *top, char *bottom, void (*entry)(void *), void *arg)
+{
+    (void)bottom;
+#if defined(__x86_64__)
+    /* As gs__switch leaves it: control words, r15 r14 r13 r12 rbx rbp, the address to go on at; above
+     * that a word, so that the stack is aligned at the call. */
+    void **sp = (void **)top - 10;
+    uint32_t mxcsr;
+    uint16_t fpu;
+    __asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
+    __asm__ volatile("fnstcw %0" : "=m"(fpu));
+    memset(sp, 0, 10 * sizeof *sp);
+    memcpy((char *)sp, &mxcsr, sizeof mxcsr);
+    memcpy((char *)sp + 4, &fpu, sizeof fpu);
+    sp[3] = arg;
+    sp[4] = (void *)(uintptr_t)entry;
+    sp[7] = (void *)(uintptr_t)gs__switch_begin;
+#elif defined(__aarch64__)
+    void **sp = (void **)top - 22;
+    uint64_t fpcr;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
+    memset(sp, 0, 22 * sizeof *sp);
+    sp[0] = (void *)(uintptr_t)entry;
+    sp[1] = arg;
+    sp[11] = (void *)(uintptr_t)gs__switch_begin;
+    memcpy(sp + 20, &fpcr, sizeof fpcr);
+#else
+#error "no switch for this machine: build with GS_SWITCH=ucontext"
+#endif
+    return sp;
+}
+#endif
+
+void gs__coro_init_thread(gs__coro *coro)
+{
+    memset(coro, 0, sizeof *coro);
+#ifdef GS__TSAN
+    coro->fiber = __tsan_get_current_fiber();
+#endif
+#ifdef GS__ASAN
+    pthread_attr_t attr;
+    void *bottom = NULL;
+    size_t size = 0;
+    if (pthread_getattr_np(pthread_self(), &attr) == 0) {
+        pthread_attr_getstack(&attr, &bottom, &size);
+        pthread_attr_destroy(&attr);
+    }
+    coro->bottom = bottom;
+    coro->size = size;
+#endif
+}
+
+void gs__coro_init(gs__coro *coro, gs__stack stack, void (*entry)(void *), void *arg)
+{
+    char *usable = stack.bottom + gs__stack_guard_size(stack.size);
+    coro->stack = stack;
+    coro->sp = gs__switch_prepare(gs__stack_top(&stack), usable, entry, arg);
+#ifdef GS__TSAN
+    coro->fiber = __tsan_create_fiber(0);
+#endif
+#ifdef GS__ASAN
+    coro->fake_stack = NULL;
+    coro->bottom = usable;
+    coro->size = (size_t)(stack.bottom + stack.size - usable);
+#endif
+}
+
+gs__stack gs__coro_fini(gs__coro *coro)
+{
+    gs__stack stack = coro->stack;
+#ifdef GS__TSAN
+    __tsan_destroy_fiber(coro->fiber);
+    coro->fiber = NULL;
+#endif
+#ifdef GS__ASAN
+    /* A stack that was abandoned leaves its frames' red zones behind. */
+    __asan_unpoison_memory_region(coro->bottom, coro->size);
+#endif
+    coro->stack.bottom = NULL;
+    coro->sp = NULL;
+    return stack;
+}
+
+void gs__coro_switch(gs__coro *from, gs__coro *to, bool ending)
+{
+    (void)ending;
+#ifdef GS__TSAN
+    __tsan_switch_to_fiber(to->fiber, 0);
+#endif
+#ifdef GS__ASAN
+    __sanitizer_start_switch_fiber(ending ? NULL : &from->fake_stack, to->bottom, to->size);
+#endif
+    gs__switch(&from->sp, to->sp);
+#ifdef GS__ASAN
+    __sanitizer_finish_switch_fiber(from->fake_stack, NULL, NULL);
+#endif
+}
+
+void gs__coro_began(void)
+{
+#ifdef GS__ASAN
+    __sanitizer_finish_switch_fiber(NULL, NULL, NULL);
+#endif
+}

@@ -1,0 +1,391 @@
+/* select.c: see select.h.
+ *
+ * First each case is tried by itself, in random order: one that is ready and taken is one atomic
+ * decision whatever the others do, and the first found in a random order is a uniform choice. Only
+ * where none is ready, all channels are locked, in the order of their addresses, and looked at once
+ * more: so "nothing was ready" is true of one moment. To wait, the select then hangs a waiter on each,
+ * still under all locks, and lets go of them when it has left its stack. Contexts and tasks once done
+ * stay done, so their waiters may hang before and are looked at after (see waiter.h). */
+#include "select.h"
+
+#include "debug.h"
+#include "task.h"
+#include "worker.h"
+
+#include <stdlib.h>
+
+enum { NONE_READY = -200 };
+
+/* ---- one case ---- */
+
+static bool is_chan(const gs__select_case *c)
+{
+    return (c->kind == GS__CASE_RECV || c->kind == GS__CASE_SEND) && c->on.chan;
+}
+
+/* With the channel's lock held: whether it happened. */
+static bool operate(gs__select_case *c, gs__wakes *wakes)
+{
+    int code = c->kind == GS__CASE_RECV ? gs__chan_recv_locked(c->on.chan, c->item, wakes)
+                                        : gs__chan_send_locked(c->on.chan, c->item, wakes);
+    c->ok = code == GS_OK;
+    return code != GS_EAGAIN;
+}
+
+static bool event_happened(gs__select_case *c)
+{
+    c->ok = true;
+    if (c->kind == GS__CASE_CTX)
+        return c->on.ctx && atomic_load(&c->on.ctx->done);
+    return c->kind == GS__CASE_TASK && c->on.task && gs__task_ended(c->on.task);
+}
+
+static bool try_case(gs__select_case *c)
+{
+    if (!is_chan(c))
+        return event_happened(c);
+    gs__wakes wakes;
+    gs__wakes_init(&wakes);
+    gs__acquire(&c->on.chan->lock);
+    bool happened = operate(c, &wakes);
+    gs__release(&c->on.chan->lock);
+    gs__wake_all(&wakes);
+    return happened;
+}
+
+/* ---- all cases, without their locks ---- */
+
+static int try_in_random_order(gs__select_case *cases, int n)
+{
+    enum { FEW = 32 };
+    uint32_t few[FEW], *order = few;
+    int found = NONE_READY;
+    if (n > FEW && !(order = gs__alloc((size_t)n * sizeof *order)))
+        return GS_ENOMEM;
+    for (int i = 0; i < n; i++)
+        order[i] = (uint32_t)i;
+    for (int left = n; left > 0 && found == NONE_READY; left--) {
+        uint32_t k = (uint32_t)((uint64_t)gs__random() * (uint32_t)left >> 32), i = order[k];
+        order[k] = order[left - 1];
+        if (try_case(&cases[i]))
+            found = (int)i;
+    }
+    if (order != few)
+        gs__free(order);
+    return found;
+}
+
+/* ---- all cases, locked ---- */
+
+static int by_address(const void *a, const void *b)
+{
+    uintptr_t x = (uintptr_t) * (gs_chan *const *)a, y = (uintptr_t) * (gs_chan *const *)b;
+    return (x > y) - (x < y);
+}
+
+/* Sorts the channels, each once. GS_ENOMEM. */
+static int make_order(gs__selecting *s)
+{
+    int n = 0;
+    for (int i = 0; i < s->n; i++)
+        n += is_chan(&s->cases[i]);
+    s->order = s->few;
+    if ((size_t)n > sizeof s->few / sizeof *s->few) {
+        s->order = gs__alloc((size_t)n * sizeof *s->order);
+        if (!s->order)
+            return GS_ENOMEM;
+    }
+    n = 0;
+    for (int i = 0; i < s->n; i++)
+        if (is_chan(&s->cases[i]))
+            s->order[n++] = s->cases[i].on.chan;
+    if (n > 16) {
+        qsort(s->order, (size_t)n, sizeof *s->order, by_address);
+    } else {
+        for (int i = 1; i < n; i++) {
+            gs_chan *ch = s->order[i];
+            int j = i;
+            for (; j > 0 && by_address(&s->order[j - 1], &ch) > 0; j--)
+                s->order[j] = s->order[j - 1];
+            s->order[j] = ch;
+        }
+    }
+    s->n_order = 0;
+    for (int i = 0; i < n; i++)
+        if (i == 0 || s->order[i] != s->order[s->n_order - 1])
+            s->order[s->n_order++] = s->order[i];
+    return GS_OK;
+}
+
+static void free_order(gs__selecting *s)
+{
+    if (s->order != s->few)
+        gs__free(s->order);
+}
+
+static void lock_all(gs__selecting *s)
+{
+    for (int i = 0; i < s->n_order; i++)
+        gs__acquire(&s->order[i]->lock);
+}
+
+static void unlock_all(gs__selecting *s)
+{
+    for (int i = s->n_order; i-- > 0;)
+        gs__release(&s->order[i]->lock);
+}
+
+/* With all locks held: the first case from a random start that is ready, done; or NONE_READY. */
+static int try_locked(gs__selecting *s, gs__wakes *wakes)
+{
+    if (s->n == 0)
+        return NONE_READY;
+    int i = (int)(gs__random() % (unsigned)s->n);
+    for (int k = 0; k < s->n; k++, i = i + 1 == s->n ? 0 : i + 1) {
+        gs__select_case *c = &s->cases[i];
+        if (is_chan(c) ? operate(c, wakes) : event_happened(c))
+            return i;
+    }
+    return NONE_READY;
+}
+
+/* ---- hanging ---- */
+
+static void hang_on_channels(gs__selecting *s, gs__party *party)
+{
+    for (int i = 0; i < s->n; i++) {
+        gs__select_case *c = &s->cases[i];
+        if (!is_chan(c))
+            continue;
+        c->waiter.party = party;
+        c->waiter.item = c->item;
+        c->waiter.outcome = GS__CASE + (unsigned)i;
+        c->waiter.ok = false;
+        gs__list_append(c->kind == GS__CASE_RECV ? &c->on.chan->receivers : &c->on.chan->senders,
+                        &c->waiter.link);
+    }
+}
+
+static void unhang_from_channels(gs__selecting *s)
+{
+    for (int i = 0; i < s->n; i++) {
+        gs__select_case *c = &s->cases[i];
+        if (!is_chan(c))
+            continue;
+        gs__acquire(&c->on.chan->lock);
+        if (gs__linked(&c->waiter.link))
+            gs__list_remove(&c->waiter.link);
+        gs__release(&c->on.chan->lock);
+    }
+}
+
+/* Those of contexts and tasks, where one is done already and nothing hangs: its index. */
+static void hang_on_events(gs__selecting *s, gs__party *party)
+{
+    for (int i = 0; i < s->n; i++) {
+        gs__select_case *c = &s->cases[i];
+        c->waiter.outcome = GS__CASE + (unsigned)i;
+        gs__link_init(&c->waiter.link);
+        if (is_chan(c))
+            continue;
+        c->waiter.party = party;
+        if (c->kind == GS__CASE_CTX && c->on.ctx)
+            gs__ctx_hang(c->on.ctx, &c->waiter);
+        else if (c->kind == GS__CASE_TASK && c->on.task)
+            gs__task_hang(c->on.task, &c->waiter);
+    }
+}
+
+static void unhang_from_events(gs__selecting *s)
+{
+    for (int i = 0; i < s->n; i++) {
+        gs__select_case *c = &s->cases[i];
+        if (c->kind == GS__CASE_CTX && c->on.ctx)
+            gs__ctx_unhang(c->on.ctx, &c->waiter);
+        else if (c->kind == GS__CASE_TASK && c->on.task)
+            gs__task_unhang(c->on.task, &c->waiter);
+    }
+}
+
+/* Everything but the channels. GS_ENOMEM, GS_ECANCELED: nothing hangs. */
+static int arm(gs__selecting *s, gs__party *party, gs_ctx *scope, bool own, int64_t deadline)
+{
+    s->scope = NULL;
+    s->timed = false;
+    if (party->kind != GS__PARTY_THREAD && deadline != GS_FOREVER) {
+        gs__party_timer_init(&s->timer, party);
+        int code = gs__timer_start(&s->timer.timer, deadline);
+        if (code != GS_OK)
+            return code;
+        s->timed = true;
+    }
+    if (scope && !own) {
+        s->scope_waiter.party = party;
+        s->scope_waiter.outcome = GS__CANCELED;
+        if (!gs__ctx_hang(scope, &s->scope_waiter)) {
+            if (s->timed)
+                gs__timer_stop(&s->timer.timer);
+            return GS_ECANCELED;
+        }
+        s->scope = scope;
+    }
+    hang_on_events(s, party);
+    return GS_OK;
+}
+
+static void disarm(gs__selecting *s)
+{
+    unhang_from_events(s);
+    if (s->scope)
+        gs__ctx_unhang(s->scope, &s->scope_waiter);
+    if (s->timed)
+        gs__timer_stop(&s->timer.timer);
+}
+
+/* An outcome that came before the party was WAITING. */
+static unsigned what_happened(gs__selecting *s)
+{
+    if (s->scope && atomic_load(&s->scope->done))
+        return GS__CANCELED;
+    for (int i = 0; i < s->n; i++)
+        if (!is_chan(&s->cases[i]) && event_happened(&s->cases[i]))
+            return GS__CASE + (unsigned)i;
+    return s->timed && gs__timer_fired(&s->timer.timer) ? GS__TIMEDOUT : GS__IDLE;
+}
+
+static int result_of(gs__selecting *s, unsigned outcome)
+{
+    switch (outcome) {
+    case GS__TIMEDOUT:
+        return GS_ETIMEDOUT;
+    case GS__CANCELED:
+        return GS_ECANCELED;
+    case GS__INTERRUPTED:
+        return GS__EINTR;
+    default: {
+        gs__select_case *c = &s->cases[outcome - GS__CASE];
+        c->ok = !is_chan(c) || c->waiter.ok;
+        return (int)(outcome - GS__CASE);
+    }
+    }
+}
+
+/* ---- the call that waits ---- */
+
+typedef struct selecting_here {
+    gs__wait wait;
+    gs__selecting s;
+} selecting_here;
+
+static void unlock_here(gs__wait *wait)
+{
+    unlock_all(&gs__container(wait, selecting_here, wait)->s);
+}
+
+static unsigned happened_here(gs__wait *wait)
+{
+    return what_happened(&gs__container(wait, selecting_here, wait)->s);
+}
+
+int gs__select(gs__select_case *cases, int n, gs_ctx *scope, int64_t deadline)
+{
+    int result = try_in_random_order(cases, n);
+    if (result != NONE_READY)
+        return result;
+    gs__party *self = gs__self();
+    gs__wakes wakes;
+    gs__wakes_init(&wakes);
+    selecting_here here;
+    here.s.cases = cases;
+    here.s.n = n;
+    result = make_order(&here.s);
+    if (result != GS_OK)
+        return result;
+    here.wait.own = scope && gs__is_own_ctx(self, scope);
+    if (deadline)
+        result = arm(&here.s, self, scope, here.wait.own, deadline);
+    if (result == GS_OK) {
+        lock_all(&here.s);
+        result = try_locked(&here.s, &wakes);
+        if (result == NONE_READY && deadline) {
+            hang_on_channels(&here.s, self);
+            here.wait.unlock = unlock_here;
+            here.wait.happened = happened_here;
+            here.wait.deadline = deadline;
+            here.wait.on = gs__on_select(n);
+            unsigned outcome = gs__wait_for_claim(self, &here.wait);
+            unhang_from_channels(&here.s);
+            result = result_of(&here.s, outcome);
+        } else {
+            unlock_all(&here.s);
+            gs__wake_all(&wakes);
+            if (result == NONE_READY)
+                result = GS_EAGAIN;
+        }
+        if (deadline)
+            disarm(&here.s);
+    }
+    free_order(&here.s);
+    return result;
+}
+
+/* ---- the operation that nobody's stack waits on ---- */
+
+int gs__async_start(gs__async *op, gs__select_case *cases, int n, gs_ctx *scope, int64_t deadline,
+                    void (*notify)(gs__async *))
+{
+    int result = try_in_random_order(cases, n);
+    if (result != NONE_READY)
+        return result;
+    gs__wakes wakes;
+    gs__wakes_init(&wakes);
+    gs__party_init(&op->party, GS__PARTY_ASYNC);
+    op->notify = notify;
+    op->selecting.cases = cases;
+    op->selecting.n = n;
+    gs__selecting *s = &op->selecting;
+    result = make_order(s);
+    if (result != GS_OK)
+        return result;
+    if (deadline)
+        result = arm(s, &op->party, scope, false, deadline);
+    if (result != GS_OK) {
+        free_order(s);
+        return result;
+    }
+    lock_all(s);
+    result = try_locked(s, &wakes);
+    if (result == NONE_READY && deadline) {
+        hang_on_channels(s, &op->party);
+        atomic_store(&op->party.claim, GS__WAITING);
+        unsigned outcome = what_happened(s);
+        bool mine = outcome != GS__IDLE && gs__claim(&op->party, outcome);
+        unlock_all(s);
+        if (!mine)
+            return GS__UNDER_WAY; /* where somebody else has claimed it, notify comes too */
+        return gs__async_finish(op);
+    }
+    unlock_all(s);
+    gs__wake_all(&wakes);
+    if (deadline)
+        disarm(s);
+    free_order(s);
+    return result == NONE_READY ? GS_EAGAIN : result;
+}
+
+int gs__async_finish(gs__async *op)
+{
+    unsigned outcome = atomic_load(&op->party.claim);
+    unhang_from_channels(&op->selecting);
+    disarm(&op->selecting);
+    free_order(&op->selecting);
+    return result_of(&op->selecting, outcome);
+}
+
+bool gs__async_abandon(gs__async *op)
+{
+    if (!gs__claim(&op->party, GS__CANCELED))
+        return false;
+    gs__async_finish(op);
+    return true;
+}

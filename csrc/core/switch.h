@@ -1,0 +1,11 @@
+/* switch.h: what each machine provides: switch_x86_64.S, switch_aarch64.S, switch_ucontext.c. */
+#ifndef GS__SWITCH_H
+#define GS__SWITCH_H
+
+/* Leaves this stack, noting in *save where it goes on, for the one noted as `to`. */
+void gs__switch(void **save, void *to);
+/* Prepares the stack below `top`, which is aligned to 16, so that the first switch to it calls
+ * entry(arg); gives where it goes on. */
+void *gs__switch_prepare(char *top, char *bottom, void (*entry)(void *), void *arg);
+
+#endif

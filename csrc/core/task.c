@@ -1,0 +1,518 @@
+/* task.c: see task.h. Lock order: a task's lock is taken with its context's lock held, never the other
+ * way; it is a leaf but for the claims of parties. `records_lock` is a leaf. */
+#define _GNU_SOURCE
+#include "task.h"
+
+#include "debug.h"
+#include "owned.h"
+#include "sched.h"
+#include "select.h"
+#include "worker.h"
+
+#include <string.h>
+
+/* ---- records ----
+ * In chunks that are never freed, handed out through a cache of each worker. */
+
+enum { CHUNK = 64, CACHE_MOST = 256, CACHE_BATCH = 64, ID_BATCH = 1024 };
+
+typedef struct chunk {
+    struct chunk *next;
+    gs_task tasks[CHUNK];
+} chunk;
+
+struct gs__task_cache {
+    gs__list free; /* by gs_task.link */
+    int n_free;
+    uint64_t next_id, last_id;
+};
+
+static gs__lock records_lock; /* guards what follows */
+static chunk *chunks;
+static gs__list records = {{&records.head, &records.head}};
+static uint64_t last_id;
+static atomic_long foreign_live; /* tasks made by foreign threads */
+
+static struct gs__task_cache *cache_of(gs__worker *w)
+{
+    if (!w)
+        return NULL;
+    if (gs__unlikely(!w->tasks)) {
+        struct gs__task_cache *cache = gs__calloc(sizeof *cache);
+        if (!cache)
+            return NULL;
+        gs__list_init(&cache->free);
+        w->tasks = cache;
+    }
+    return w->tasks;
+}
+
+/* With the lock held. */
+static bool add_chunk(void)
+{
+    chunk *c = gs__calloc(sizeof *c);
+    if (!c)
+        return false;
+    for (int i = CHUNK; i-- > 0;)
+        gs__list_prepend(&records, &c->tasks[i].link);
+    c->next = chunks;
+    chunks = c;
+    return true;
+}
+
+static gs_task *take_record(struct gs__task_cache *cache)
+{
+    if (cache && gs__likely(cache->n_free)) {
+        cache->n_free--;
+        return gs__container(gs__list_pop(&cache->free), gs_task, link);
+    }
+    gs_task *task = NULL;
+    gs__acquire(&records_lock);
+    if (!gs__list_empty(&records) || add_chunk())
+        task = gs__container(gs__list_pop(&records), gs_task, link);
+    for (int i = 0; task && cache && i < CACHE_BATCH && !gs__list_empty(&records); i++) {
+        gs__list_append(&cache->free, gs__list_pop(&records));
+        cache->n_free++;
+    }
+    gs__release(&records_lock);
+    return task;
+}
+
+static void shrink_cache(struct gs__task_cache *cache, int to)
+{
+    gs__acquire(&records_lock);
+    for (; cache->n_free > to; cache->n_free--)
+        gs__list_append(&records, gs__list_pop(&cache->free));
+    gs__release(&records_lock);
+}
+
+static void put_record(gs_task *task)
+{
+    struct gs__task_cache *cache = cache_of(gs__this_worker());
+    if (!cache) {
+        gs__acquire(&records_lock);
+        gs__list_prepend(&records, &task->link);
+        gs__release(&records_lock);
+        return;
+    }
+    gs__list_prepend(&cache->free, &task->link);
+    if (++cache->n_free > CACHE_MOST)
+        shrink_cache(cache, CACHE_MOST - CACHE_BATCH);
+}
+
+static uint64_t take_id(struct gs__task_cache *cache)
+{
+    if (cache && cache->next_id < cache->last_id)
+        return ++cache->next_id;
+    gs__acquire(&records_lock);
+    uint64_t id = last_id + 1;
+    last_id += cache ? ID_BATCH : 1;
+    if (cache) {
+        cache->next_id = id;
+        cache->last_id = last_id;
+    }
+    gs__release(&records_lock);
+    return id;
+}
+
+void gs__task_cache_flush(gs__worker *w)
+{
+    if (!w->tasks)
+        return;
+    shrink_cache(w->tasks, 0);
+    gs__free(w->tasks);
+    w->tasks = NULL;
+}
+
+void gs__tasks_reset(void)
+{
+    gs__lock_init(&records_lock);
+    chunks = NULL;
+    gs__list_init(&records);
+    atomic_store(&foreign_live, 0);
+}
+
+long gs__live_tasks(void)
+{
+    long live = atomic_load(&foreign_live);
+    gs__group *group;
+    for (int g = 0; (group = gs__group_at(g)); g++)
+        for (int i = 0; i < GS__WORKERS_MOST; i++) {
+            gs__worker *w = atomic_load(&group->workers[i]);
+            live += w ? atomic_load(&w->live) : 0;
+        }
+    return live;
+}
+
+void gs__live_reset(void)
+{
+    atomic_store(&foreign_live, 0);
+}
+
+static void count_live(gs__worker *w, int by)
+{
+    if (w)
+        atomic_store_explicit(&w->live, atomic_load_explicit(&w->live, memory_order_relaxed) + by,
+                              memory_order_release);
+    else
+        atomic_fetch_add(&foreign_live, by);
+}
+
+long gs__debug_tasks(gs_task **tasks, long n)
+{
+    long found = 0;
+    gs__acquire(&records_lock);
+    for (chunk *c = chunks; c; c = c->next)
+        for (int i = 0; i < CHUNK; i++) {
+            gs_task *task = &c->tasks[i];
+            unsigned long long id = atomic_load(&task->id);
+            if (!id || gs__task_ended(task))
+                continue;
+            if (found++ >= n)
+                continue;
+            if (!gs__ctx_tryref(&task->ctx)) {
+                found--;
+                continue;
+            }
+            tasks[found - 1] = task;
+        }
+    gs__release(&records_lock);
+    return found;
+}
+
+/* ---- spawn ---- */
+
+static bool holds_ref(const gs_value *v)
+{
+    return v->kind == GS_VALUE_CHAN || v->kind == GS_VALUE_SEND_CHAN ||
+           v->kind == GS_VALUE_RECV_CHAN || v->kind == GS_VALUE_CTX;
+}
+
+static void release_args(gs_task *task)
+{
+    if (task->release) {
+        task->release(task);
+    } else {
+        for (int i = 0; i < task->nargs; i++) {
+            gs_value *v = &task->args[i];
+            if (v->kind == GS_VALUE_CTX)
+                gs__ctx_unref(v->as.ctx);
+            else if (holds_ref(v))
+                gs__chan_unref(v->as.chan);
+            else if (v->kind == GS_VALUE_STR || v->kind == GS_VALUE_BYTES)
+                gs__str_drop(&v->as.s);
+        }
+    }
+    if (task->args != task->inline_args)
+        gs__free(task->args);
+    task->args = NULL;
+    task->nargs = 0;
+}
+
+/* GS_ENOMEM: nothing is held. */
+static int copy_args(gs_task *task, const gs__spawn *spawn)
+{
+    int n = spawn->nargs;
+    task->release = NULL;
+    task->nargs = 0;
+    task->args = task->inline_args;
+    if (n > GS__INLINE_ARGS && !(task->args = gs__alloc((size_t)n * sizeof *task->args)))
+        return GS_ENOMEM;
+    for (int i = 0; i < n; i++) {
+        gs_value *v = &task->args[i];
+        *v = spawn->args[i];
+        if (v->kind == GS_VALUE_SEND_CHAN || v->kind == GS_VALUE_RECV_CHAN)
+            task->flags |= GS__TASK_ONE_WAY;
+        if (!spawn->release) {
+            if (v->kind == GS_VALUE_CTX)
+                gs__ctx_ref(v->as.ctx);
+            else if (holds_ref(v))
+                gs__chan_ref(v->as.chan);
+            else if ((v->kind == GS_VALUE_STR || v->kind == GS_VALUE_BYTES) &&
+                     gs__str_new(&v->as.s, spawn->args[i].as.s.data, spawn->args[i].as.s.size)) {
+                release_args(task); /* those before, which nargs counts */
+                return GS_ENOMEM;
+            }
+        }
+        task->nargs = i + 1;
+    }
+    task->release = spawn->release;
+    return GS_OK;
+}
+
+static int copy_name(gs_task *task, const gs__spawn *spawn)
+{
+    task->name = spawn->name ? spawn->name : "?";
+    if (task->flags & GS__TASK_STATIC_NAME || !spawn->name)
+        return GS_OK;
+    size_t size = strlen(spawn->name) + 1;
+    char *name = gs__alloc(size);
+    if (!name)
+        return GS_ENOMEM;
+    task->name = memcpy(name, spawn->name, size);
+    return GS_OK;
+}
+
+static void free_name(gs_task *task)
+{
+    if (!(task->flags & GS__TASK_STATIC_NAME))
+        gs__free((char *)task->name);
+}
+
+static void init(gs_task *task, const gs__spawn *spawn, int class)
+{
+    task->call.api = &gs__api;
+    __atomic_store_n(&task->call.signal, 0, __ATOMIC_RELAXED);
+    gs__party_init(&task->party, GS__PARTY_TASK);
+    task->coro.sp = NULL;
+    task->coro.stack.bottom = NULL;
+    task->worker = task->home = NULL;
+    task->group = spawn->group ? spawn->group : &gs__c_group;
+    atomic_store_explicit(&task->on_cpu, false, memory_order_relaxed);
+    atomic_store_explicit(&task->state, GS__TASK_READY, memory_order_relaxed);
+    task->flags = (uint8_t)(spawn->name ? spawn->flags : spawn->flags | GS__TASK_STATIC_NAME);
+    task->started = 0;
+    task->shields = 0;
+    task->stack_class = (uint8_t)class;
+    gs__lock_init(&task->lock);
+    atomic_store_explicit(&task->stop_flag, 0, memory_order_relaxed);
+    task->fn = spawn->fn;
+    task->code = GS_OK;
+    task->owner = spawn->owner;
+    task->message = NULL;
+    task->result.kind = 0;
+    gs__list_init(&task->waiters);
+    gs__list_init(&task->strings);
+    gs__list_init(&task->handles);
+    gs__link_init(&task->handle);
+    task->maker = NULL;
+    atomic_store_explicit(&task->extra, NULL, memory_order_relaxed);
+    atomic_store_explicit(&task->waiting_on, NULL, memory_order_relaxed);
+}
+
+gs_task *gs__task_spawn(const gs__spawn *spawn, int *error)
+{
+    int class = gs__stack_class(spawn->stack_size ? spawn->stack_size : gs__default_stack_size);
+    *error = class < 0 ? GS_EINVAL : gs__runtime_start();
+    if (*error != GS_OK)
+        return NULL;
+    *error = GS_ENOMEM;
+    gs__worker *w = gs__this_worker();
+    struct gs__task_cache *cache = cache_of(w);
+    gs_task *task = take_record(cache);
+    if (!task)
+        return NULL;
+    if (gs__stack_reserve(w ? &w->stacks : NULL, class) != GS_OK)
+        goto no_stack;
+    init(task, spawn, class);
+    if (copy_name(task, spawn) != GS_OK)
+        goto no_name;
+    if (copy_args(task, spawn) != GS_OK)
+        goto no_args;
+    gs__ctx_init(&task->ctx, GS__CTX_TASK, spawn->parent);
+    gs__ctx_ref(&task->ctx); /* the runtime's, until it has ended; the other is the caller's */
+    if (gs__ctx_is_done(&task->ctx)) {
+        gs__wakes none;
+        gs__wakes_init(&none);
+        gs__task_signal_stop(task, &none);
+    }
+    count_live(w, 1);
+    atomic_store_explicit(&task->id, take_id(cache), memory_order_release);
+    *error = GS_OK;
+    gs__ready_fresh(task);
+    return task;
+no_args:
+    free_name(task);
+no_name:
+    gs__stack_unreserve(w ? &w->stacks : NULL, class);
+no_stack:
+    put_record(task);
+    return NULL;
+}
+
+/* ---- run and end ---- */
+
+/* Its state says so; who waits for it is claimed, and woken; its hooks run. */
+static void tell_end(gs_task *task)
+{
+    gs__wakes wakes;
+    gs__list hooks;
+    gs__wakes_init(&wakes);
+    gs__list_init(&hooks);
+    gs__acquire(&task->lock);
+    atomic_store(&task->state, GS__TASK_ENDED);
+    for (gs__link *l; (l = gs__list_pop(&task->waiters));) {
+        gs__waiter *waiter = gs__container(l, gs__waiter, link);
+        if (!waiter->party)
+            gs__list_append(&hooks, l);
+        else if (gs__claim(waiter->party, waiter->outcome))
+            gs__wakes_add(&wakes, waiter->party);
+    }
+    gs__release(&task->lock);
+    gs__wake_all(&wakes);
+    for (gs__link *l; (l = gs__list_pop(&hooks));) {
+        gs__task_hook *hook = gs__container(l, gs__task_hook, waiter.link);
+        hook->fn(hook);
+    }
+}
+
+static void end(gs_task *task, int code)
+{
+    bool asked = gs__ctx_error(&task->ctx) != GS__CTX_ALIVE;
+    gs__task_release_owned(task);
+    release_args(task);
+    task->code = code;
+    if (asked && code == GS_ECANCELED)
+        task->flags |= GS__TASK_CANCELED;
+    count_live(task->worker, -1);
+    tell_end(task);
+}
+
+static void set_message(gs_task *task, const char *message)
+{
+    char *copy = gs__alloc(strlen(message) + 1);
+    gs__free(task->message);
+    task->message = copy ? strcpy(copy, message) : NULL;
+}
+
+void gs__task_abandon(gs_task *task, int code)
+{
+    gs__task_run_defers(task);
+    if (task->shields) {
+        set_message(task, "it returned with a shield open: each gs_shield_begin needs its gs_shield_end");
+        code = GS_EINVAL;
+        while (task->shields)
+            gs__task_shield_end(task);
+    }
+    end(task, code);
+    gs__exit_task(task);
+}
+
+void gs__task_main(void *arg)
+{
+    gs_task *task = arg;
+    task->started = 1;
+    if (task->flags & GS__TASK_PINNED)
+        task->home = task->worker;
+    gs__task_abandon(task, task->fn(&task->call));
+}
+
+void gs__task_end_unstarted(gs_task *task, int code, const char *message)
+{
+    if (message)
+        set_message(task, message);
+    end(task, code);
+}
+
+bool gs__task_was_canceled(gs_task *task)
+{
+    return task->flags & GS__TASK_CANCELED;
+}
+
+void gs__task_free(gs_task *task)
+{
+    atomic_store(&task->id, 0);
+    free_name(task);
+    gs__free(task->message);
+    if (task->result.kind == GS_VALUE_STR || task->result.kind == GS_VALUE_BYTES)
+        gs__str_drop(&task->result.as.s);
+    gs__free(atomic_load_explicit(&task->extra, memory_order_relaxed));
+    put_record(task);
+}
+
+/* ---- cancel ---- */
+
+void gs__task_signal_stop(gs_task *task, gs__wakes *wakes)
+{
+    gs__acquire(&task->lock);
+    if (!task->shields) {
+        __atomic_fetch_or(&task->call.signal, GS__SIGNAL_STOP, __ATOMIC_SEQ_CST);
+        atomic_store(&task->stop_flag, 1);
+    }
+    gs__release(&task->lock);
+    unsigned own = GS__WAITING_OWN;
+    if (atomic_load(&task->party.claim) == own &&
+        atomic_compare_exchange_strong(&task->party.claim, &own, GS__CANCELED))
+        gs__wakes_add(wakes, &task->party);
+}
+
+bool gs__task_cancel(gs_task *task, gs__cause *cause)
+{
+    if (gs__task_ended(task))
+        return false;
+    gs__ctx_cancel(&task->ctx, GS__CTX_CANCELED, cause);
+    return true;
+}
+
+/* ---- waiting ---- */
+
+bool gs__task_hang(gs_task *task, gs__waiter *waiter)
+{
+    gs__acquire(&task->lock);
+    bool alive = !gs__task_ended(task);
+    if (alive)
+        gs__list_append(&task->waiters, &waiter->link);
+    gs__release(&task->lock);
+    return alive;
+}
+
+void gs__task_unhang(gs_task *task, gs__waiter *waiter)
+{
+    gs__acquire(&task->lock);
+    if (gs__linked(&waiter->link))
+        gs__list_remove(&waiter->link);
+    gs__release(&task->lock);
+}
+
+bool gs__task_hook_add(gs_task *task, gs__task_hook *hook, void (*fn)(gs__task_hook *))
+{
+    hook->fn = fn;
+    hook->waiter.party = NULL;
+    gs__link_init(&hook->waiter.link);
+    return gs__task_hang(task, &hook->waiter);
+}
+
+bool gs__task_unhook(gs_task *task, gs__task_hook *hook)
+{
+    gs__acquire(&task->lock);
+    bool hung = !gs__task_ended(task) && gs__linked(&hook->waiter.link);
+    if (hung)
+        gs__list_remove(&hook->waiter.link);
+    gs__release(&task->lock);
+    return hung;
+}
+
+int gs__task_wait(gs_task *task, gs_ctx *scope, int64_t deadline)
+{
+    gs__select_case ended = {.kind = GS__CASE_TASK, .on.task = task};
+    int code = gs__select(&ended, 1, scope, deadline);
+    return code == 0 ? GS_OK : code == GS_EAGAIN ? GS_ETIMEDOUT : code;
+}
+
+int gs__sleep(int64_t deadline, gs_ctx *scope)
+{
+    if (deadline != GS_FOREVER && deadline <= gs__now())
+        return gs__yield(scope);
+    int code = gs__select(NULL, 0, scope, deadline);
+    return code == GS_ETIMEDOUT ? GS_OK : code;
+}
+
+int gs__yield(gs_ctx *scope)
+{
+    gs_task *task = gs__task_current();
+    if (task)
+        gs__yield_task(task);
+    return scope && gs__ctx_is_done(scope) ? GS_ECANCELED : GS_OK;
+}
+
+/* ---- what it says ---- */
+
+bool gs__task_progress(gs_task *task, int64_t *done, int64_t *total)
+{
+    gs__extra *extra = atomic_load_explicit(&task->extra, memory_order_acquire);
+    if (!extra || !atomic_load_explicit(&extra->has_progress, memory_order_acquire))
+        return false;
+    *done = atomic_load_explicit(&extra->done, memory_order_relaxed);
+    *total = atomic_load_explicit(&extra->total, memory_order_relaxed);
+    return true;
+}

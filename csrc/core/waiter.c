@@ -1,0 +1,196 @@
+/* waiter.c: the party that runs here, waiting until it is claimed, waking. See waiter.h. */
+#define _GNU_SOURCE
+#include "waiter.h"
+
+#include "chan.h"
+#include "sched.h"
+#include "select.h"
+#include "worker.h"
+
+#include <pthread.h>
+
+/* A foreign thread's record. Pooled and never freed: a late waker may still look at its parker. */
+typedef struct thread {
+    gs__party party;
+    gs__parker *parker;
+    bool interruptible;
+    struct thread *next; /* in the pool */
+} thread;
+
+static _Thread_local thread *this_thread;
+static gs__lock pool_lock; /* guards pool; a leaf */
+static thread *pool;
+static pthread_key_t at_exit;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void give_back(void *p)
+{
+    thread *t = p;
+    this_thread = NULL;
+    gs__acquire(&pool_lock);
+    t->next = pool;
+    pool = t;
+    gs__release(&pool_lock);
+}
+
+static void make_key(void)
+{
+    gs__assert(pthread_key_create(&at_exit, give_back) == 0);
+}
+
+static gs__noinline thread *make_thread(void)
+{
+    pthread_once(&once, make_key);
+    gs__acquire(&pool_lock);
+    thread *t = pool;
+    if (t)
+        pool = t->next;
+    gs__release(&pool_lock);
+    if (!t) {
+        t = gs__calloc(sizeof *t);
+        if (!t || !(t->parker = gs__parker_get()))
+            gs__panic("no memory for a thread's first wait");
+        gs__party_init(&t->party, GS__PARTY_THREAD);
+    }
+    t->interruptible = false;
+    pthread_setspecific(at_exit, t);
+    return this_thread = t;
+}
+
+static thread *current_thread(void)
+{
+    return gs__likely(this_thread != NULL) ? this_thread : make_thread();
+}
+
+void gs__thread_set_interruptible(bool yes)
+{
+    current_thread()->interruptible = yes;
+}
+
+void gs__threads_reset(void)
+{
+    /* The forked child's only thread keeps its record; that of the others must not be waited for. */
+    gs__lock_init(&pool_lock);
+    pool = NULL;
+    if (this_thread) {
+        atomic_store(&this_thread->party.claim, GS__IDLE);
+        this_thread->parker = gs__parker_get();
+        if (!this_thread->parker)
+            gs__panic("no memory after fork");
+    }
+}
+
+gs__noinline gs__party *gs__self(void)
+{
+    gs_task *task = gs__task_current();
+    return task ? &task->party : &current_thread()->party;
+}
+
+gs__noinline uint32_t gs__random(void)
+{
+    static _Thread_local uint32_t state;
+    uint32_t x = state;
+    if (gs__unlikely(x == 0))
+        x = (uint32_t)((uintptr_t)&state >> 4 ^ (uintptr_t)gs__now()) | 1;
+    x ^= x << 13;
+    x ^= x >> 17;
+    x ^= x << 5;
+    return state = x;
+}
+
+/* ---- waiting ---- */
+
+static void run_unlock(void *wait)
+{
+    ((gs__wait *)wait)->unlock(wait);
+}
+
+/* An outcome that was there before the party became WAITING, claimed by itself; else GS__IDLE. */
+static unsigned claim_what_happened(gs__party *self, gs__wait *wait)
+{
+    unsigned outcome = GS__IDLE;
+    if (wait->own && gs__task_signal(gs__container(self, gs_task, party)) & GS__SIGNAL_STOP)
+        outcome = GS__CANCELED;
+    else if (wait->happened)
+        outcome = wait->happened(wait);
+    /* Where the claim fails, somebody else has claimed it, and will wake it. */
+    return outcome != GS__IDLE && gs__claim(self, outcome) ? outcome : GS__IDLE;
+}
+
+static void wait_as_thread(thread *t, gs__wait *wait)
+{
+    if (wait->unlock)
+        wait->unlock(wait);
+    int64_t deadline = wait->deadline;
+    for (;;) {
+        if (atomic_load(&t->party.claim) != GS__WAITING)
+            return;
+        int code = gs__parker_wait(t->parker, deadline, t->interruptible);
+        if (code == GS_ETIMEDOUT && gs__claim(&t->party, GS__TIMEDOUT))
+            return;
+        if (code == GS_EAGAIN && gs__claim(&t->party, GS__INTERRUPTED))
+            return;
+        if (code != GS_OK)
+            deadline = GS_FOREVER; /* claimed by somebody: the token is on its way */
+    }
+}
+
+static void set_state(gs_task *task, enum gs__task_state state)
+{
+    atomic_store_explicit(&task->state, (unsigned char)state, memory_order_relaxed);
+}
+
+static void wait_as_task(gs_task *task, gs__wait *wait)
+{
+    atomic_store_explicit(&task->waiting_on, wait->on, memory_order_relaxed);
+    gs__park_task(task, wait->unlock ? run_unlock : NULL, wait);
+    atomic_store_explicit(&task->waiting_on, NULL, memory_order_relaxed);
+}
+
+unsigned gs__wait_for_claim(gs__party *self, gs__wait *wait)
+{
+    gs_task *task = self->kind == GS__PARTY_TASK ? gs__container(self, gs_task, party) : NULL;
+    if (task)
+        set_state(task, GS__TASK_PARKED); /* before, as its waker says that it is ready */
+    atomic_store(&self->claim, wait->own ? GS__WAITING_OWN : GS__WAITING);
+    unsigned outcome = claim_what_happened(self, wait);
+    if (outcome != GS__IDLE) {
+        if (wait->unlock)
+            wait->unlock(wait);
+    } else if (task) {
+        wait_as_task(task, wait);
+    } else {
+        wait_as_thread(gs__container(self, thread, party), wait);
+    }
+    if (task)
+        set_state(task, GS__TASK_RUNNING);
+    outcome = atomic_load(&self->claim);
+    atomic_store_explicit(&self->claim, GS__IDLE, memory_order_relaxed);
+    return outcome;
+}
+
+/* ---- waking ---- */
+
+void gs__wake(gs__party *party)
+{
+    switch (party->kind) {
+    case GS__PARTY_TASK:
+        gs__ready(gs__container(party, gs_task, party));
+        break;
+    case GS__PARTY_THREAD:
+        gs__parker_wake(gs__container(party, thread, party)->parker);
+        break;
+    default: {
+        gs__async *op = gs__container(party, gs__async, party);
+        op->notify(op);
+    }
+    }
+}
+
+void gs__wake_all(gs__wakes *wakes)
+{
+    for (gs__party *party = wakes->first, *next; party; party = next) {
+        next = party->next_woken; /* once woken it may be gone */
+        gs__wake(party);
+    }
+}

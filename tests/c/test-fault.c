@@ -1,0 +1,233 @@
+/* test-fault.c: each allocation, thread and mapping fails in turn: a clear error, nothing lost, and a
+ * runtime that goes on. */
+#include "test.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What a scenario was told of: an error that it could name. A wrong answer stops the test. */
+static bool refused;
+
+static bool made(const void *p)
+{
+    refused |= p == NULL;
+    return p != NULL;
+}
+
+static bool fine(int code)
+{
+    if (code == GS_ENOMEM)
+        refused = true;
+    else
+        CHECK(code >= 0);
+    return code >= 0;
+}
+
+static gs_task *go(gs_fn *fn, void *arg)
+{
+    int error = 0;
+    gs_value value = GS_ARG_PTR(arg);
+    gs__spawn spawn = {.fn = fn, .name = "a name that is copied", .parent = gs__ctx_background(),
+                       .args = &value, .nargs = 1};
+    gs_task *task = gs__task_spawn(&spawn, &error);
+    if (task == NULL)
+        CHECK_EQ(error, GS_ENOMEM);
+    made(task);
+    return task;
+}
+
+static void join(gs_task *task)
+{
+    if (task == NULL)
+        return;
+    test_wait(task);
+    if (task->code == GS_ENOMEM || task->code == 44)
+        refused = true;
+    else
+        CHECK(task->code == GS_OK || task->code == GS_ECANCELED);
+    gs__task_unref(task);
+}
+
+static void nothing(void *arg)
+{
+    (void)arg;
+}
+
+static int child(gs_call *call)
+{
+    int64_t item = gs_arg_int(call, 0);
+    return gs_send(call, gs_arg_chan(call, 1, GS_INT64), &item);
+}
+
+/* 44: something could not be made. */
+static int do_much(gs_call *call)
+{
+    (void)gs_arg_ptr(call, 0);
+    int64_t item = 0;
+    int id;
+    gs_ctx *ctx = gs_ctx_with_cancel(call, gs_ctx_current(call));
+    gs_ctx *timed = gs_ctx_with_timeout(call, gs_ctx_current(call), GS_S(1000));
+    gs_chan *ch = gs_chan_new(call, GS_INT64, 2), *strings = gs_chan_new(call, GS_STR, 1);
+    if (ctx == NULL || timed == NULL || ch == NULL || strings == NULL)
+        return 44;
+    GS_TRY(gs_defer(call, nothing, NULL));
+    GS_TRY(id = gs_on_cancel(call, nothing, NULL));
+    gs_off_cancel(call, id);
+    GS_TRY(gs_stop_fd(call));
+    gs_progress(call, 1, 2);
+    gs_value args[] = {GS_ARG_INT(3), GS_ARG_CHAN(ch), GS_ARG_STR("one too many")};
+    gs_task *task = gs_go(call, child, args, 3);
+    if (task == NULL)
+        return 44;
+    int code = GS_OK;
+    int got = gs_recv(call, ch, &item);
+    if (got != GS_OK)
+        return got;
+    GS_TRY(gs_join(call, task, &code));
+    GS_TRY(code);
+    if (item != 3)
+        return 1;
+    GS_TRY(gs_send_str(call, strings, "text", 4));
+    gs_case cases[] = {GS_CASE_RECV(ch, &item), GS_CASE_DONE(ctx)};
+    code = gs_select(call, cases, 2, GS_MS(1));
+    if (code != GS_ETIMEDOUT)
+        return code < 0 ? code : 2;
+    gs_ctx_cancel(call, ctx, "done with it");
+    code = gs_select(call, cases, 2, GS_FOREVER);
+    if (code != 1)
+        return code < 0 ? code : 3;
+    GS_TRY(gs_sleep(call, GS_US(100)));
+    return gs_return_str(call, "a result", 8);
+}
+
+static void async_notify(gs__async *op)
+{
+    atomic_store((atomic_int *)op->cases[0].on.chan->owner, 1);
+}
+
+static void use_everything(void)
+{
+    int64_t item = 1;
+    atomic_int notified = 0;
+    gs_task *tasks[3] = {go(do_much, NULL), go(do_much, NULL), go(do_much, NULL)};
+    gs_ctx *ctx = gs__ctx_with_cancel(gs__ctx_background());
+    gs_ctx *timed = gs__ctx_with_deadline(gs__ctx_background(), gs__now() + GS_MS(1));
+    gs_chan *ch = gs__chan_new(gs__elem_of(GS_INT64), 1);
+    gs__cause *cause = gs__cause_text("a cause");
+    made(ctx), made(timed), made(ch), made(cause);
+    if (ctx && timed) {
+        gs_ctx *parents[] = {ctx, timed}, *merged = gs__ctx_merge(parents, 2);
+        gs_ctx *valued = gs__ctx_with_value(ctx, &item, NULL);
+        if (made(merged))
+            gs__ctx_unref(merged);
+        if (made(valued)) {
+            gs_ctx *detached = gs__ctx_without_cancel(valued);
+            if (made(detached))
+                gs__ctx_unref(detached);
+            gs__ctx_unref(valued);
+        }
+        gs_chan *done = gs__ctx_done_chan(ctx);
+        gs__ctx_cancel(ctx, GS__CTX_CANCELED, cause);
+        CHECK(gs__ctx_is_done(ctx)); /* a cancel needs no memory */
+        if (made(done)) {
+            CHECK(gs__chan_closed(done));
+            gs__chan_unref(done);
+        }
+    }
+    if (ch) {
+        gs__async op;
+        gs__select_case c;
+        memset(&op, 0, sizeof op);
+        memset(&c, 0, sizeof c);
+        c.kind = GS__CASE_RECV;
+        c.on.chan = ch;
+        c.item = &item;
+        ch->owner = &notified;
+        if (fine(gs__async_start(&op, &c, 1, NULL, GS_FOREVER, async_notify))) {
+            int64_t sent = 9;
+            CHECK_EQ(gs__chan_try_send(ch, &sent), GS_OK); /* to one who waits there */
+            while (!notified)
+                ;
+            CHECK_EQ(gs__async_finish(&op), 0);
+            CHECK_EQ(item, 9);
+        }
+        CHECK_EQ(gs__chan_try_send(ch, &item), GS_OK);
+        CHECK_EQ(gs__chan_try_recv(ch, &item), GS_OK);
+        if (!fine(gs__chan_unrecv(ch, &item)))
+            CHECK_EQ(gs__chan_len(ch), 0);
+    }
+    for (int i = 0; i < 3; i++)
+        join(tasks[i]);
+    if (ctx)
+        gs__ctx_unref(ctx);
+    if (timed)
+        gs__ctx_unref(timed);
+    if (ch)
+        gs__chan_unref(ch);
+    gs__cause_unref(cause);
+}
+
+static void fail_in_turn(void (*scenario)(void), bool afresh)
+{
+    (void)gs__self(); /* the thread's own record, without which there is no thread */
+    for (long n = 0;; n++) {
+        refused = false;
+        gs__fail_after(n);
+        scenario();
+        gs__fail_after(-1);
+        test_until_no_tasks();
+        if (!refused) {
+            CHECK(n > 10); /* or nothing was ever asked to fail */
+            return;
+        }
+        refused = false;
+        use_everything(); /* the runtime goes on */
+        CHECK(!refused);
+        if (afresh)
+            CHECK_EQ(gs__runtime_stop(gs__now() + GS_S(100)), 0);
+    }
+}
+
+TEST(failing_allocations_are_errors_and_no_more)
+{
+    test_workers(2);
+    use_everything();
+    CHECK(!refused);
+    fail_in_turn(use_everything, false);
+}
+
+TEST(failing_start_is_an_error_and_can_be_tried_again)
+{
+    test_workers(2);
+    fail_in_turn(use_everything, true);
+}
+
+/* ---- without room for a single stack more ---- */
+
+static int until_stopped(gs_call *call)
+{
+    (void)gs_arg_ptr(call, 0);
+    return gs_sleep(call, GS_FOREVER);
+}
+
+TEST(spawn_without_memory_starts_nothing)
+{
+    enum { N = 3000 };
+    static gs_task *tasks[N];
+    int n = 0;
+    test_join(test_go(do_much, NULL));
+    gs__fail_after(500);
+    while (n < N && (tasks[n] = go(until_stopped, NULL)) != NULL)
+        n++;
+    CHECK(n < N);
+    for (int i = 0; i < 20; i++)
+        CHECK(go(until_stopped, NULL) == NULL);
+    gs__fail_after(-1);
+    CHECK_EQ(gs__live_tasks(), n);
+    for (int i = 0; i < n; i++) {
+        gs__task_cancel(tasks[i], NULL);
+        CHECK_EQ(test_join(tasks[i]), GS_ECANCELED);
+    }
+    CHECK_EQ(gs__live_tasks(), 0);
+    CHECK_EQ(test_join(test_go(do_much, NULL)), GS_OK);
+}
