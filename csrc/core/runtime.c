@@ -96,8 +96,11 @@ static void on_fault(int signal, siginfo_t *info, void *context)
         before->sa_sigaction(signal, info, context);
     else if (before->sa_handler != SIG_DFL && before->sa_handler != SIG_IGN)
         before->sa_handler(signal);
-    else
+    else {
         sigaction(signal, before, NULL);
+        if (info->si_code <= 0)
+            raise(signal); /* it was sent, so it does not come again by itself */
+    }
 }
 
 static void catch_faults(void)
@@ -138,16 +141,6 @@ static int start_group(gs__group *group)
         if (gs__worker_start(group) != GS_OK)
             return i ? GS_OK : GS_ENOMEM;
     return GS_OK;
-}
-
-static void stop_group(gs__group *group)
-{
-    atomic_store(&group->stopping, true);
-    int n = atomic_load(&group->n_workers);
-    for (int i = 0; i < n; i++)
-        gs__wake_this(atomic_load(&group->workers[i]));
-    for (int i = 0; i < n; i++)
-        pthread_join(atomic_load(&group->workers[i])->thread, NULL);
 }
 
 static void list_group(gs__group *group)
@@ -264,7 +257,7 @@ int gs__runtime_stop(int64_t deadline)
         for (int i = 0; i < GS__GROUPS_MOST; i++) {
             gs__group *group = atomic_load(&groups[i]);
             if (group)
-                stop_group(group);
+                gs__group_stop(group);
         }
         gs__monitor_stop();
         for (int i = 0; i < GS__GROUPS_MOST; i++)
