@@ -12,6 +12,7 @@ the home undoes what is still under way: a closed loop eats no values, and keeps
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
 import weakref
 from typing import Any
@@ -114,3 +115,25 @@ async def wait_case(case: Any, *, checkpoint: bool = True) -> Selected:
     With ``checkpoint=False`` the scope in force is not looked at.
     """
     return await _run(AsyncOp("await", (case,), checkpoint=checkpoint))
+
+
+async def await_task(task: Any) -> Any:
+    """The body of ``Task.__await__``: as awaiting an asyncio task.
+
+    Cancelling the awaiter asks the task to stop, and waits until it has.
+    """
+    try:
+        await wait_case(task)
+    except asyncio.CancelledError:
+        task.cancel("the coroutine that awaited it was cancelled")
+        while not task.done():
+            try:
+                await wait_case(task, checkpoint=False)
+            except asyncio.CancelledError:
+                continue  # asked again
+        if task.cancelled():
+            raise
+    try:
+        return task._outcome()
+    except concurrent.futures.CancelledError as error:
+        raise asyncio.CancelledError(*error.args) from error.__cause__

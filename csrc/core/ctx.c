@@ -382,6 +382,16 @@ static void mark(gs_ctx *ctx, enum gs__ctx_error error, gs__cause *cause, gs__wa
     }
 }
 
+static void unlink_from_parent(gs_ctx *ctx)
+{
+    if (!ctx->parent || ctx->kind == GS__CTX_DETACHED)
+        return;
+    gs__acquire(&ctx->parent->lock);
+    if (gs__linked(&ctx->sibling))
+        gs__list_remove(&ctx->sibling);
+    gs__release(&ctx->parent->lock);
+}
+
 bool gs__ctx_cancel(gs_ctx *ctx, enum gs__ctx_error error, gs__cause *cause)
 {
     gs__wakes wakes;
@@ -413,6 +423,8 @@ bool gs__ctx_cancel(gs_ctx *ctx, enum gs__ctx_error error, gs__cause *cause)
         if (todo)
             todo = todo->next;
     }
+    if (first)
+        unlink_from_parent(ctx);
     gs__wake_all(&wakes);
     run_batch(&b);
     return first;
@@ -436,12 +448,7 @@ bool gs__ctx_tryref(gs_ctx *ctx)
 
 static void destroy(gs_ctx *ctx)
 {
-    if (ctx->parent && ctx->kind != GS__CTX_DETACHED) {
-        gs__acquire(&ctx->parent->lock);
-        if (gs__linked(&ctx->sibling))
-            gs__list_remove(&ctx->sibling);
-        gs__release(&ctx->parent->lock);
-    }
+    unlink_from_parent(ctx);
     if (ctx->done_chan)
         gs__chan_unref(ctx->done_chan);
     gs__cause_unref(ctx->cause);

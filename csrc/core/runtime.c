@@ -96,8 +96,11 @@ static void on_fault(int signal, siginfo_t *info, void *context)
         before->sa_sigaction(signal, info, context);
     else if (before->sa_handler != SIG_DFL && before->sa_handler != SIG_IGN)
         before->sa_handler(signal);
-    else
+    else {
         sigaction(signal, before, NULL);
+        if (info->si_code <= 0)
+            raise(signal); /* it was sent, so it does not come again by itself */
+    }
 }
 
 static void catch_faults(void)

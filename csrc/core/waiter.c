@@ -123,15 +123,15 @@ static void wait_as_thread(thread *t, gs__wait *wait)
         wait->unlock(wait);
     int64_t deadline = wait->deadline;
     for (;;) {
-        if (atomic_load(&t->party.claim) != GS__WAITING)
-            return;
+        /* Claimed is not enough to go on: until it is woken, its party is on its waker's list. */
         int code = gs__parker_wait(t->parker, deadline, t->interruptible);
+        if (code == GS_OK)
+            return;
         if (code == GS_ETIMEDOUT && gs__claim(&t->party, GS__TIMEDOUT))
             return;
         if (code == GS_EAGAIN && gs__claim(&t->party, GS__INTERRUPTED))
             return;
-        if (code != GS_OK)
-            deadline = GS_FOREVER; /* claimed by somebody: the token is on its way */
+        deadline = GS_FOREVER; /* claimed by somebody: the token is on its way */
     }
 }
 

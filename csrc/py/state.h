@@ -88,6 +88,11 @@ void gs__py_drops_run(void);
 int gs__py_dispatch(void (*fn)(void *), void *arg);
 void gs__py_dispatch_stop(void); /* at exit: runs what is queued, then ends the thread */
 
+/* ---- unscoped.c ---- */
+
+/* function(arg), or function() where arg is NULL, in a scope of its own. */
+PyObject *gs__py_call_unscoped(PyObject *function, PyObject *arg);
+
 /* ---- chan.c ---- */
 
 /* The gs_chan inside a Chan, SendChan or RecvChan, borrowed, or NULL: without an exception for another
@@ -113,7 +118,8 @@ PyObject *gs__py_aio_call(gs__state *state, const char *function, PyObject *chan
 
 /* ---- ctx.c ---- */
 
-/* The context of a Context object, borrowed, or NULL (no exception) for another object. */
+/* The context of a Context object, borrowed, or NULL: without an exception for another object, with
+ * RuntimeError for a context of a parent process. */
 gs_ctx *gs__py_ctx_get(gs__state *state, PyObject *object);
 /* A Context object for `ctx`, the same one as long as it lives; takes no reference from the caller. */
 PyObject *gs__py_ctx_wrap(gs__state *state, gs_ctx *ctx);
@@ -123,9 +129,10 @@ gs_ctx *gs__py_scope(gs__state *state);
 
 /* ---- task.c ---- */
 
-/* The gs_task of a Task object, borrowed, or NULL (no exception). */
+/* The gs_task of a Task object, borrowed, or NULL: as of gs__py_ctx_get. */
 gs_task *gs__py_task_get(gs__state *state, PyObject *object);
-/* A Task on a task just spawned with its `owner` unset; takes over the caller's reference. */
+/* The Task of a task just spawned, whose failure is reported where nobody fetches it. Takes over the
+ * caller's reference, also where it fails. */
 PyObject *gs__py_task_wrap(gs__state *state, gs_task *task);
 
 /* ---- ctask.c ---- */

@@ -32,7 +32,6 @@ TEST(async_that_can_go_on_is_over_at_once)
     operation op;
     int64_t item = 4;
     CHECK_EQ(gs__chan_try_send(ch, &item), GS_OK);
-    /* It happened before start returned: GS_OK would mean that it is under way. */
     memset(&op, 0, sizeof op);
     op.cases[1].kind = GS__CASE_RECV;
     op.cases[1].on.chan = ch;
@@ -51,7 +50,7 @@ TEST(async_is_told_once)
     gs_chan *ch = test_chan(0);
     operation ops[20];
     for (int i = 0; i < 20; i++)
-        CHECK_EQ(begin(&ops[i], GS__CASE_RECV, ch, NULL, GS_FOREVER), GS_OK);
+        CHECK_EQ(begin(&ops[i], GS__CASE_RECV, ch, NULL, GS_FOREVER), GS__UNDER_WAY);
     for (int i = 0; i < 20; i++) {
         CHECK_EQ(ops[i].notified, 0);
         CHECK_EQ(test_send(ch, i), GS_OK);
@@ -71,12 +70,12 @@ TEST(async_that_was_abandoned_took_nothing)
     gs_chan *ch = test_chan(0);
     operation op;
     int64_t item = 1;
-    CHECK_EQ(begin(&op, GS__CASE_RECV, ch, NULL, GS_FOREVER), GS_OK);
+    CHECK_EQ(begin(&op, GS__CASE_RECV, ch, NULL, GS_FOREVER), GS__UNDER_WAY);
     CHECK(gs__async_abandon(&op.async));
     CHECK_EQ(gs__chan_try_send(ch, &item), GS_EAGAIN);
     CHECK_EQ(op.notified, 0);
 
-    CHECK_EQ(begin(&op, GS__CASE_SEND, ch, NULL, GS_FOREVER), GS_OK);
+    CHECK_EQ(begin(&op, GS__CASE_SEND, ch, NULL, GS_FOREVER), GS__UNDER_WAY);
     CHECK_EQ(test_recv(ch, &item), GS_OK);
     test_until(&op.notified, 1);
     CHECK(!gs__async_abandon(&op.async)); /* it has happened */
@@ -89,13 +88,13 @@ TEST(async_ends_by_time_scope_and_close)
     gs_chan *ch = test_chan(0);
     operation op;
     int64_t begun = gs__now();
-    CHECK_EQ(begin(&op, GS__CASE_RECV, ch, NULL, begun + GS_MS(20)), GS_OK);
+    CHECK_EQ(begin(&op, GS__CASE_RECV, ch, NULL, begun + GS_MS(20)), GS__UNDER_WAY);
     test_until(&op.notified, 1);
     CHECK(gs__now() >= begun + GS_MS(20));
     CHECK_EQ(gs__async_finish(&op.async), GS_ETIMEDOUT);
 
     gs_ctx *scope = gs__ctx_with_cancel(gs__ctx_background());
-    CHECK_EQ(begin(&op, GS__CASE_RECV, ch, scope, GS_FOREVER), GS_OK);
+    CHECK_EQ(begin(&op, GS__CASE_RECV, ch, scope, GS_FOREVER), GS__UNDER_WAY);
     gs__ctx_cancel(scope, GS__CTX_CANCELED, NULL);
     test_until(&op.notified, 1);
     CHECK_EQ(gs__async_finish(&op.async), GS_ECANCELED);
@@ -103,7 +102,7 @@ TEST(async_ends_by_time_scope_and_close)
     CHECK_EQ(op.notified, 0);
     gs__ctx_unref(scope);
 
-    CHECK_EQ(begin(&op, GS__CASE_SEND, ch, NULL, GS_FOREVER), GS_OK);
+    CHECK_EQ(begin(&op, GS__CASE_SEND, ch, NULL, GS_FOREVER), GS__UNDER_WAY);
     gs__chan_close(ch);
     test_until(&op.notified, 1);
     CHECK_EQ(gs__async_finish(&op.async), 0);
@@ -116,7 +115,7 @@ TEST(async_and_stacks_share_one_queue)
 {
     gs_chan *ch = test_chan(0);
     operation in, out;
-    CHECK_EQ(begin(&in, GS__CASE_RECV, ch, NULL, GS_FOREVER), GS_OK);
+    CHECK_EQ(begin(&in, GS__CASE_RECV, ch, NULL, GS_FOREVER), GS__UNDER_WAY);
     memset(&out, 0, sizeof out);
     out.item = 12;
     out.cases[0].kind = GS__CASE_SEND;
@@ -150,7 +149,7 @@ static void *receive_and_abandon(void *arg)
     while (received < TOTAL) {
         operation op;
         int code = begin(&op, GS__CASE_RECV, line, NULL, GS_FOREVER);
-        if (code == GS_OK) {
+        if (code == GS__UNDER_WAY) {
             for (uint32_t n = test_random(500); n > 0; n--)
                 gs__pause();
             if (gs__async_abandon(&op.async))

@@ -236,7 +236,7 @@ static int use_and_close(gs_call *call)
     gs_chan *ch = gs_arg_ptr(call, 0);
     for (int i = 0; i < 50; i++) {
         int64_t item = i;
-        int code = i % 2 ? gs_send(call, ch, &item) : gs_recv(call, ch, &item);
+        int code = test_random(2) ? gs_send(call, ch, &item) : gs_recv(call, ch, &item);
         if (code != GS_OK)
             return code;
         if (test_random(100) == 0)
@@ -253,7 +253,8 @@ TEST(chan_close_races_with_everything)
         gs_chan *ch = test_chan((size_t)round % 3);
         for (int i = 0; i < 8; i++)
             tasks[i] = test_go(use_and_close, ch);
-        test_wait(tasks[0]);
+        for (uint32_t n = test_random(20000); n > 0; n--)
+            gs__pause();
         gs__chan_close(ch);
         for (int i = 0; i < 8; i++) {
             int code = test_join(tasks[i]);

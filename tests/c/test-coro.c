@@ -61,7 +61,7 @@ typedef struct other {
 static void mix_there(void *arg)
 {
     other *o = arg;
-    gs__coro_began(&o->coro);
+    gs__coro_began();
     o->result = mix(&o->coro, &thread_coro, o->seed, o->rounds);
     gs__coro_switch(&o->coro, &thread_coro, true);
 }
@@ -78,7 +78,6 @@ TEST(switch_keeps_registers)
     gs__coro_switch(&thread_coro, &o.coro, false); /* its last */
     CHECK(o.result == there);
     give_stack(65536, gs__coro_fini(&o.coro));
-    gs__coro_fini_thread(&thread_coro);
 }
 
 static float third(void)
@@ -90,7 +89,7 @@ static float third(void)
 static void round_down_there(void *arg)
 {
     other *o = arg;
-    gs__coro_began(&o->coro);
+    gs__coro_began();
     o->round_before = fegetround();
     o->third_before = third();
     fesetround(FE_DOWNWARD);
@@ -124,7 +123,6 @@ TEST(switch_keeps_floating_point_control)
     CHECK_EQ(o.round_after, FE_DOWNWARD);
     CHECK(o.third_after == low);
     give_stack(65536, gs__coro_fini(&o.coro));
-    gs__coro_fini_thread(&thread_coro);
 }
 
 typedef struct ring {
@@ -136,7 +134,7 @@ typedef struct ring {
 static void pass_on(void *arg)
 {
     ring *r = arg;
-    gs__coro_began(&r->coro);
+    gs__coro_began();
     while (r->left-- > 0) {
         ++*r->passes;
         gs__coro_switch(&r->coro, r->next, false);
@@ -163,5 +161,4 @@ TEST(switch_round_a_ring_of_a_thousand)
         gs__coro_switch(&thread_coro, &rings[i].coro, false); /* its last */
         give_stack(16384, gs__coro_fini(&rings[i].coro));
     }
-    gs__coro_fini_thread(&thread_coro);
 }

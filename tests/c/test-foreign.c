@@ -110,6 +110,7 @@ static void *wait_to_be_interrupted(void *arg)
     gs_chan *ch = arg;
     int64_t item = 5;
     int code;
+    gs__thread_set_interruptible(true);
     waits++;
     while ((code = gs__chan_recv(ch, &item, scope, GS_FOREVER)) == GS__EINTR)
         interrupted++;
@@ -147,6 +148,7 @@ static atomic_int received;
 static void *recv_though_interrupted(void *arg)
 {
     int64_t value;
+    gs__thread_set_interruptible(true);
     while (test_recv(arg, &value) == GS_OK) {
         seen[value]++;
         received++;

@@ -27,7 +27,7 @@ TEST(stack_can_be_used_from_top_to_guard)
         CHECK_EQ(gs__stack_reserve(NULL, class), GS_OK);
         CHECK_EQ(gs__stack_get(NULL, class, &stack), GS_OK);
         CHECK(stack.size >= GS__STACK_MIN << class);
-        char *low = stack.bottom + gs__stack_guard_size(), *top = gs__stack_top(&stack);
+        char *low = stack.bottom + gs__stack_guard_size(stack.size), *top = gs__stack_top(&stack);
         CHECK(top > low && top <= stack.bottom + stack.size);
         CHECK_EQ((uintptr_t)top % 16, 0);
         memset(low, 0xa5, (size_t)(top - low));
@@ -130,7 +130,7 @@ static gs__noinline int deeper(volatile char *above, int depth)
     volatile char here[512];
     here[0] = (char)depth;
     here[511] = above ? above[0] : 0;
-    return deeper(here, depth + 1) + here[511];
+    return depth < INT32_MAX ? deeper(here, depth + 1) + here[511] : 0;
 }
 
 static int overflow(gs_call *call)

@@ -160,7 +160,9 @@ static int use_hooks(gs_call *call)
     gs_off_cancel(call, 123456);
     if (gs_sleep(call, GS_FOREVER) != GS_ECANCELED)
         return 2;
-    gs_off_cancel(call, two); /* has run, and has returned */
+    while (hooked == 0)
+        ;
+    gs_off_cancel(call, two);
     if (hooked != 1)
         return 3;
     if (gs_on_cancel(call, count_hook, NULL) <= 0 || hooked != 2)

@@ -4,6 +4,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+TEST(heap_gives_the_earliest_first)
+{
+    enum { N = 2000 };
+    gs__heap heap = {NULL, 0, 0};
+    gs__heap_node *nodes = calloc(N, sizeof *nodes);
+    int left = N;
+    for (int i = 0; i < N; i++) {
+        nodes[i].key = test_random(500);
+        CHECK_EQ(gs__heap_insert(&heap, &nodes[i]), GS_OK);
+        CHECK(nodes[i].place != 0);
+    }
+    for (int i = 0; i < N; i += 3, left--) {
+        gs__heap_remove(&heap, &nodes[i]);
+        CHECK_EQ(nodes[i].place, 0);
+    }
+    for (int64_t last = 0; left > 0; left--) {
+        gs__heap_node *first = gs__heap_first(&heap);
+        CHECK(first != NULL && first->key >= last);
+        last = first->key;
+        gs__heap_remove(&heap, first);
+    }
+    CHECK(gs__heap_first(&heap) == NULL);
+    free(heap.nodes);
+    free(nodes);
+}
+
 /* fire runs under the timers' lock, so these need none. */
 static int64_t last_fired;
 static int early, out_of_order;
@@ -19,9 +45,9 @@ static void note(gs__timer *timer, gs__fired *fired)
 {
     alarm_clock *clock = gs__container(timer, alarm_clock, timer);
     (void)fired;
-    early += gs__now() < timer->deadline;
-    out_of_order += timer->deadline < last_fired;
-    last_fired = timer->deadline;
+    early += gs__now() < timer->node.key;
+    out_of_order += timer->node.key < last_fired;
+    last_fired = timer->node.key;
     clock->times++;
     n_fired++;
 }

@@ -1,0 +1,41 @@
+/* py_task.h: the Task type's inside, shared by task.c and task_result.c.
+ *
+ * What always holds:
+ *  - A Task that go() made is kept by its task, through `hook`, until that has ended: so a failure
+ *    that nobody waits for is noticed. Then it is dropped from whatever thread ended it.
+ *  - `state` goes from OPEN over CALLBACKS, where there are callbacks, to ENDED, by atomic swaps: the
+ *    thread that ends the task, without the GIL, and the one that adds a callback, with it, agree on
+ *    who runs them. `callbacks` itself is touched with the GIL only.
+ *  - What the task left is turned into Python once, at the first call that asks. */
+#ifndef GS__PY_PY_TASK_H
+#define GS__PY_PY_TASK_H
+
+#include "state.h"
+
+enum gs__py_task_phase { GS__PY_TASK_OPEN, GS__PY_TASK_CALLBACKS, GS__PY_TASK_ENDED };
+
+typedef struct gs__py_task {
+    PyObject_HEAD
+    gs_task *task;
+    gs__state *state;     /* of the module, which the type keeps */
+    unsigned generation;
+    gs__task_hook hook;
+    atomic_int phase;     /* enum gs__py_task_phase */
+    PyObject *callbacks;  /* a list, or NULL */
+    PyObject *value;      /* the result; NULL before the first call that asks, or where it failed */
+    PyObject *error;      /* TaskFailed or what a Python task raised; the same */
+    bool reports;         /* its failure is reported where nobody fetched it */
+    bool fetched;
+    PyObject *weakrefs;
+} gs__py_task;
+
+/* Waits until the task has ended: 0, or the codes of the core and GS__PY_RAISED. */
+int gs__py_task_wait(gs__py_task *self, gs_ctx *scope, int64_t deadline);
+/* Ended tasks: a new reference on the result, or NULL with what result() raises. */
+PyObject *gs__py_task_result(gs__py_task *self);
+/* Ended tasks that were not cancelled: the failure, borrowed, or None; NULL with an exception. */
+PyObject *gs__py_task_error(gs__py_task *self);
+/* The failure that nobody fetched goes to sys.unraisablehook. */
+void gs__py_task_report(gs__py_task *self);
+
+#endif

@@ -1,0 +1,110 @@
+/* task_result.c: what a task left, in Python: see py_task.h. */
+#include "py_task.h"
+
+static PyObject *text_of(const char *text)
+{
+    /* A C task may have said anything. */
+    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "backslashreplace");
+}
+
+static PyObject *value_of(const gs__result *r)
+{
+    switch (r->kind) {
+    case GS_VALUE_INT:
+        return PyLong_FromLongLong(r->as.i);
+    case GS_VALUE_FLOAT:
+        return PyFloat_FromDouble(r->as.f);
+    case GS_VALUE_STR:
+        return PyUnicode_DecodeUTF8(r->as.s.data, (Py_ssize_t)r->as.s.size, NULL);
+    case GS_VALUE_BYTES:
+        return PyBytes_FromStringAndSize(r->as.s.data, (Py_ssize_t)r->as.s.size);
+    default:
+        Py_RETURN_NONE;
+    }
+}
+
+static const char *words_of(const gs_task *task)
+{
+    if (task->message)
+        return task->message;
+    if (task->code == GS_ECANCELED)
+        return "it returned GS_ECANCELED, and nobody had asked it to stop";
+    return task->code < 0 ? gs__code_text(task->code) : "";
+}
+
+static PyObject *failure_of(gs__py_task *self)
+{
+    PyObject *message = text_of(words_of(self->task)), *name = text_of(self->task->name);
+    PyObject *error = message && name ? PyObject_CallFunction(self->state->TaskFailed, "iOO",
+                                                              self->task->code, message, name)
+                                      : NULL;
+    Py_XDECREF(message);
+    Py_XDECREF(name);
+    return error;
+}
+
+/* Makes value or error, where neither is there yet. */
+static int resolve(gs__py_task *self)
+{
+    if (self->value || self->error)
+        return 0;
+    if (self->task->code == GS_OK)
+        self->value = value_of(&self->task->result);
+    else
+        self->error = failure_of(self);
+    return self->value || self->error ? 0 : -1;
+}
+
+static PyObject *raise_canceled(gs__py_task *self)
+{
+    PyObject *futures = PyImport_ImportModule("concurrent.futures");
+    PyObject *class = futures ? PyObject_GetAttrString(futures, "CancelledError") : NULL;
+    PyObject *name = class ? text_of(self->task->name) : NULL;
+    PyObject *message = name ? PyUnicode_FromFormat("task '%U' was cancelled", name) : NULL;
+    PyObject *error = message ? PyObject_CallOneArg(class, message) : NULL;
+    PyObject *cause = error ? gs__py_ctx_cause(self->state, &self->task->ctx) : NULL;
+    if (cause) {
+        PyException_SetCause(error, cause);
+        PyErr_SetObject(class, error);
+    }
+    Py_XDECREF(error);
+    Py_XDECREF(message);
+    Py_XDECREF(name);
+    Py_XDECREF(class);
+    Py_XDECREF(futures);
+    return NULL;
+}
+
+PyObject *gs__py_task_error(gs__py_task *self)
+{
+    if (gs__task_was_canceled(self->task))
+        return raise_canceled(self);
+    if (resolve(self) < 0)
+        return NULL;
+    self->fetched = true;
+    return self->error ? self->error : Py_None;
+}
+
+PyObject *gs__py_task_result(gs__py_task *self)
+{
+    PyObject *error = gs__py_task_error(self);
+    if (!error)
+        return NULL;
+    if (error == Py_None)
+        return Py_NewRef(self->value);
+    PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+    return NULL;
+}
+
+void gs__py_task_report(gs__py_task *self)
+{
+    if (!self->reports || self->fetched || !gs__task_ended(self->task) ||
+        gs__task_was_canceled(self->task) || self->task->code == GS_OK)
+        return;
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (resolve(self) == 0)
+        PyErr_SetObject((PyObject *)Py_TYPE(self->error), self->error);
+    PyErr_WriteUnraisable((PyObject *)self);
+    PyErr_Restore(type, value, traceback);
+}

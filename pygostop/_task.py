@@ -1,0 +1,38 @@
+"""What reads best in Python of tasks: their progress, their signatures, addresses from cffi."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, NamedTuple
+
+
+class Progress(NamedTuple):
+    """How far a task says it is; ``total`` is 0 where it does not know."""
+
+    done: int
+    total: int
+
+
+Progress.__module__ = "pygostop"
+
+
+def make_signature(params: list[tuple[str, str, bool]]) -> inspect.Signature:
+    """The signature of a CTask; a parameter is its name, its annotation, whether it is optional."""
+    return inspect.Signature(
+        [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.POSITIONAL_ONLY,
+                annotation=annotation,
+                default=None if optional else inspect.Parameter.empty,
+            )
+            for name, annotation, optional in params
+        ]
+    )
+
+
+def cffi_address(pointer: Any) -> int:
+    """The address in a cffi pointer, whichever FFI it is of."""
+    import _cffi_backend
+
+    return int(_cffi_backend.FFI().cast("uintptr_t", pointer))
