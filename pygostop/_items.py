@@ -234,7 +234,8 @@ class Dtype:
         """An array of no dimensions (of dtype's own, for a subarray) that holds the value."""
         numpy = self._numpy
         if dtype.subdtype is not None:
-            return self._subarray(*dtype.subdtype, value)
+            base, shape = dtype.subdtype
+            return self._subarray(base, shape, value)
         item = numpy.zeros((), dtype)
         if dtype.names is None:
             item[()] = self._scalar(dtype, value)
