@@ -39,7 +39,7 @@ static void run(gs__py_job *job)
     PyObject *f = reg->f;
     reg->f = NULL;
     if (f) {
-        PyObject *result = PyObject_CallNoArgs(f);
+        PyObject *result = gs__py_call_unscoped(f, NULL);
         if (result)
             Py_DECREF(result);
         else

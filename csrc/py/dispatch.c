@@ -4,8 +4,7 @@
  * The thread starts when first needed. What always holds:
  *  - `mutex` guards all below. It is a leaf: nobody waits for the GIL, or runs Python, while holding
  *    it, and it is held for a few instructions, or for the start of the thread.
- *  - Jobs run in the order in which they came, with an empty `contextvars` context each, so in the
- *    root's scope.
+ *  - Jobs run in the order in which they came. Each calls Python in a scope of its own.
  *  - Once gs__py_dispatch_stop has returned, the thread has ended, or sits in a job that did not end
  *    within the time given, which is said on stderr; no new one starts.
  *  - In a forked child there is no thread and no job: those were the parent's. */
@@ -39,20 +38,6 @@ static gs__py_job *take_all(bool *leave)
     return jobs;
 }
 
-static void run_job(gs__py_job *job)
-{
-    PyObject *variables = PyContext_New();
-    if (!variables || PyContext_Enter(variables) < 0) {
-        PyErr_WriteUnraisable(NULL); /* it has to run all the same: it may release what others wait for */
-        job->run(job);
-    } else {
-        job->run(job);
-        if (PyContext_Exit(variables) < 0)
-            PyErr_WriteUnraisable(variables);
-    }
-    Py_XDECREF(variables);
-}
-
 static void *run(void *Py_UNUSED(arg))
 {
     PyGILState_STATE gil = PyGILState_Ensure();
@@ -65,7 +50,7 @@ static void *run(void *Py_UNUSED(arg))
             while (jobs) {
                 gs__py_job *job = jobs;
                 jobs = job->next;
-                run_job(job);
+                job->run(job);
             }
             saved = PyEval_SaveThread();
         }
