@@ -64,15 +64,15 @@ async def _run(op: AsyncOp) -> Selected:
         return op.result()
     loop = asyncio.get_running_loop()
     home = _home_of(loop)
-    future = loop.create_future()
-    home.pending[op] = future
+    pending = home.pending
     if op.start(home.completions):
-        del home.pending[op]
         return op.result()
+    del home  # a coroutine that waits must not keep it alive
+    pending[op] = future = loop.create_future()
     try:
         await future
     except BaseException:
-        home.pending.pop(op, None)
+        pending.pop(op, None)
         if op.abandon():
             raise
         # It has happened and cannot be undone: a value was sent.

@@ -13,7 +13,7 @@ class Selected(NamedTuple):
     from a closed channel, else True.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # in the place of tuple.index, on purpose
     value: Any
     ok: bool
 

@@ -94,11 +94,12 @@ static PyGetSetDef getset[] = {
 };
 
 PyDoc_STRVAR(chan_doc,
-"Chan(capacity=0, type=object, *, name=None)\n--\n\n"
+/* inspect cannot read the name of a class as a default. */
+"Chan(capacity=0, type=..., *, name=None)\n--\n\n"
 "A channel, as in Go: threads, tasks, C tasks and asyncio send and receive on it.\n\n"
 "capacity is the number of items that it buffers; with 0 a send waits for its receive.\n"
-"type is what it takes: object, str, bytes, int (64 bits), float, bool, a struct format or a\n"
-"NumPy dtype. A value that does not fit raises TypeError or OverflowError and changes nothing.\n"
+"type is what it takes: object (the default), str, bytes, int (64 bits), float, bool, a struct\n"
+"format or a NumPy dtype. A value that does not fit raises TypeError or OverflowError and changes nothing.\n"
 "Iterating receives until it is closed and drained; leaving a with block closes it. len() is the\n"
 "number of items buffered; a channel is always true. Chan[int] is for annotations.\n\n"
 "TypeError, ValueError: a capacity that is no int, or negative; an unknown type.\n"

@@ -25,7 +25,7 @@ static int from_int(PyObject *object, const char *what, int64_t *ns)
     long long seconds = PyLong_AsLongLongAndOverflow(object, &overflow);
     if (seconds == -1 && PyErr_Occurred())
         return -1;
-    if (overflow < 0 || seconds < 0)
+    if (overflow < 0 || (overflow == 0 && seconds < 0))
         return refuse_negative(object, what);
     *ns = overflow > 0 || seconds > INT64_MAX / 1000000000 ? GS_FOREVER : seconds * 1000000000;
     return 0;
