@@ -6,7 +6,9 @@ import ctypes
 import pathlib
 import shutil
 import subprocess
+import sys
 import sysconfig
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -76,3 +78,21 @@ class Probe:
 @pytest.fixture(scope="session")
 def probe(probe_path: pathlib.Path) -> Probe:
     return Probe(probe_path)
+
+
+@pytest.fixture
+def run_python(tmp_path: pathlib.Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a program in a Python of its own, away from the source tree."""
+
+    def run(program: str) -> subprocess.CompletedProcess[str]:
+        # A child that is forked while the runtime runs is what the tests of fork are about.
+        warnings = ("-W", "error", "-W", "ignore:This process:DeprecationWarning")
+        return subprocess.run(
+            [sys.executable, "-P", *warnings, "-c", textwrap.dedent(program)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return run

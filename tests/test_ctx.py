@@ -8,6 +8,7 @@ import copy
 import gc
 import math
 import pickle
+import re
 import sys
 import threading
 import time
@@ -512,7 +513,7 @@ def test_reprs_show_the_state() -> None:
     cancel()
     assert repr(ctx) == "<Context with_cancel cancelled>"
     timed, _ = gs.with_timeout(gs.background(), 100)
-    assert repr(timed).startswith("<Context with_deadline 9") and repr(timed).endswith(" s left>")
+    assert re.fullmatch(r"<Context with_deadline (100|99)\.\d{3} s left>", repr(timed))
     assert "left" in repr(gs.with_value(timed, "k", "v"))
     assert repr(gs.with_timeout(gs.background(), 0)[0]) == "<Context with_deadline deadline exceeded>"
     assert "waiting" in repr(gs.after_func(timed, print))
