@@ -33,9 +33,10 @@ typedef struct origin {
 
 static int from_int(PyObject *object, origin *from)
 {
-    from->address = PyLong_AsVoidPtr(object);
-    if (!from->address && PyErr_Occurred())
+    size_t address = PyLong_AsSize_t(object); /* a negative one is no address */
+    if (address == (size_t)-1 && PyErr_Occurred())
         return -1;
+    from->address = (void *)(uintptr_t)address;
     return 0;
 }
 
