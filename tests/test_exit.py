@@ -128,7 +128,7 @@ def test_ctrl_c_ends_the_wait_at_exit(tmp_path: Path) -> None:
 import pygostop as gs
 {HOG}
 gs.configure(grace=1000)
-task = gs.go(hog, 1000.0)
+task = gs.go(hog, 100.0)
 gs.sleep(0.05)
 print("leaving", flush=True)
 """
@@ -201,7 +201,7 @@ def test_objects_that_are_left_to_the_interpreters_end_do_no_harm(run_python: Ru
         cancel = cancel
         """
     )
-    assert (done.returncode, done.stderr) == (0, "\n" if done.stdout == "\n" else "")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_leaving_again_and_again_under_load_never_crashes(run_python: Run) -> None:
@@ -224,9 +224,6 @@ def test_leaving_again_and_again_under_load_never_crashes(run_python: Run) -> No
             """
         )
         assert done.returncode == 0, done.stderr
-
-
-# ---- gs_log ----
 
 
 # ---- fork ----
