@@ -505,7 +505,7 @@ static int until_stopped(gs_call *call)
 
 TEST(ctx_cancel_stops_ten_thousand_tasks)
 {
-    enum { N = 10000 };
+    enum { N = TEST_MANY };
     static gs_task *tasks[N];
     gs_ctx *ctx = cancelable(gs__ctx_background());
     for (int i = 0; i < N; i++)

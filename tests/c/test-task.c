@@ -110,7 +110,7 @@ TEST(tasks_one_after_another)
 
 TEST(tasks_ten_thousand_at_once)
 {
-    enum { N = 10000 };
+    enum { N = TEST_MANY };
     static gs_task *tasks[N];
     for (int i = 0; i < N; i++)
         tasks[i] = test_go(count_run, NULL);

@@ -27,6 +27,12 @@ enum { TEST_SLOW = 8 }; /* how much longer things may take, and how much less of
 #else
 enum { TEST_SLOW = 1 };
 #endif
+/* As many tasks as are called many; ThreadSanitizer has room for 8,000 stacks. */
+#ifdef GS__TSAN
+enum { TEST_MANY = 1000 };
+#else
+enum { TEST_MANY = 10000 };
+#endif
 
 _Noreturn void test_failed(const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
