@@ -80,10 +80,10 @@ TEST(switch_keeps_registers)
     give_stack(65536, gs__coro_fini(&o.coro));
 }
 
-static float third(void)
+static gs__noinline float third(void)
 {
-    volatile float one = 1, three = 3;
-    return one / three;
+    volatile float one = 1, three = 3, quotient = one / three;
+    return quotient;
 }
 
 static void round_down_there(void *arg)
