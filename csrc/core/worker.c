@@ -332,7 +332,6 @@ static gs__worker *make_worker(gs__group *group, int index)
         atomic_store(&group->workers[index], w);
     }
     w->searching = false;
-    atomic_store(&w->live, 0);
     atomic_store(&w->stuck, false);
     return w;
 }
