@@ -27,8 +27,11 @@ static gs_task *go(gs_fn *fn, void *arg)
 {
     int error = 0;
     gs_value value = GS_ARG_PTR(arg);
-    gs__spawn spawn = {.fn = fn, .name = "a name that is copied", .parent = gs__ctx_background(),
-                       .args = &value, .nargs = 1};
+    gs__spawn spawn = {.fn = fn,
+                       .name = "a name that is copied",
+                       .parent = gs__ctx_background(),
+                       .args = &value,
+                       .nargs = 1};
     gs_task *task = gs__task_spawn(&spawn, &error);
     if (task == NULL)
         CHECK_EQ(error, GS_ENOMEM);
