@@ -44,8 +44,10 @@ typedef struct gs__worker {
 /* The worker whose thread this is, or NULL. Not to be kept across a park. */
 gs__worker *gs__this_worker(void);
 
-/* Starts one more worker thread in the group; GS_ENOMEM. */
+/* Starts one more worker thread in the group; GS_ENOMEM, also where the group stops. */
 int gs__worker_start(gs__group *group);
+/* Ends all its workers, which have nothing to run any more. */
+void gs__group_stop(gs__group *group);
 /* Finishes what the one that ran before on this worker left to do. The first thing on each arrival. */
 void gs__arrive(gs__worker *worker);
 
