@@ -94,15 +94,16 @@ static int make_items(gs__py_cases *cases, PyObject *const *args)
     for (int i = 0; i < cases->n; i++) {
         gs__select_case *one = &cases->cases[i];
         if (one->kind == GS__CASE_SEND &&
-            gs__py_item_from(cases->state, cases->on[i], PyTuple_GET_ITEM(args[i], 1), one->item) < 0)
+            gs__py_item_from(cases->state, cases->on[i], PyTuple_GET_ITEM(args[i], 1), one->item) <
+                0)
             return -1;
         cases->n_items = i + 1;
     }
     return 0;
 }
 
-int gs__py_cases_init(gs__py_cases *cases, gs__state *state, const char *call, PyObject *const *args,
-                      Py_ssize_t n)
+int gs__py_cases_init(gs__py_cases *cases, gs__state *state, const char *call,
+                      PyObject *const *args, Py_ssize_t n)
 {
     if (n > GS__SELECT_MAX) {
         PyErr_Format(PyExc_ValueError, "%s: at most %d cases, not %zd", call, GS__SELECT_MAX, n);

@@ -1,8 +1,8 @@
 /* convert.c: Python values and items of channels.
  *
- * The built-in types and NumPy's plain scalars are converted here; struct formats and other dtypes in
- * pygostop/_items.py, as bytes. An item owns at most one thing: a reference (object), or memory of
- * the core's (str, bytes), which C tasks free too. */
+ * The built-in types and NumPy's plain scalars are converted here; struct formats and other dtypes
+ * in pygostop/_items.py, as bytes. An item owns at most one thing: a reference (object), or memory
+ * of the core's (str, bytes), which C tasks free too. */
 #include "py_chan.h"
 #include "str.h"
 
@@ -15,7 +15,9 @@ static gs_type type_of_description(PyObject *description, bool *plain)
     static const struct {
         const char *name;
         int kind;
-    } kinds[] = {{"bool", GS_KIND_BOOL}, {"int", GS_KIND_INT}, {"uint", GS_KIND_UINT},
+    } kinds[] = {{"bool", GS_KIND_BOOL},
+                 {"int", GS_KIND_INT},
+                 {"uint", GS_KIND_UINT},
                  {"float", GS_KIND_FLOAT}};
     PyObject *kind = PyObject_GetAttrString(description, "kind");
     PyObject *size = kind ? PyObject_GetAttrString(description, "size") : NULL;
@@ -67,9 +69,12 @@ int gs__codec_init(gs__codec *codec, PyObject *type)
         uint8_t kind;
         gs_type type;
     } builtin[] = {
-        {&PyBaseObject_Type, GS__CODEC_OBJECT, GS_OBJECT}, {&PyLong_Type, GS__CODEC_INT, GS_INT64},
-        {&PyFloat_Type, GS__CODEC_FLOAT, GS_FLOAT64},      {&PyBool_Type, GS__CODEC_BOOL, GS_BOOL},
-        {&PyUnicode_Type, GS__CODEC_STR, GS_STR},          {&PyBytes_Type, GS__CODEC_BYTES, GS_BYTES},
+        {&PyBaseObject_Type, GS__CODEC_OBJECT, GS_OBJECT},
+        {&PyLong_Type, GS__CODEC_INT, GS_INT64},
+        {&PyFloat_Type, GS__CODEC_FLOAT, GS_FLOAT64},
+        {&PyBool_Type, GS__CODEC_BOOL, GS_BOOL},
+        {&PyUnicode_Type, GS__CODEC_STR, GS_STR},
+        {&PyBytes_Type, GS__CODEC_BYTES, GS_BYTES},
     };
     memset(codec, 0, sizeof *codec);
     for (size_t i = 0; i < Py_ARRAY_LENGTH(builtin); i++)
@@ -259,7 +264,8 @@ static int write_bytes(PyObject *chan, PyObject *value, void *item)
         return misfit(chan, "bytes or a contiguous buffer", value);
     Py_buffer view;
     if (PyObject_GetBuffer(value, &view, PyBUF_SIMPLE) < 0)
-        return PyErr_ExceptionMatches(PyExc_BufferError) || PyErr_ExceptionMatches(PyExc_ValueError) ||
+        return PyErr_ExceptionMatches(PyExc_BufferError) ||
+                       PyErr_ExceptionMatches(PyExc_ValueError) ||
                        PyErr_ExceptionMatches(PyExc_TypeError)
                    ? misfit(chan, "bytes or a contiguous buffer", value)
                    : -1;
