@@ -128,19 +128,33 @@ PyObject *gs__py_chan_receiver(gs__py_chan *self, PyObject *Py_UNUSED(none))
     return new_view(self, self->state->recv_chan_type, GS__PY_RECVS);
 }
 
-PyObject *gs__py_chan_wrap_done(gs__state *state, gs_chan *ch)
+/* A RecvChan; `holder` NULL: the reference on `ch` becomes its own, if it is made. */
+static gs__py_chan *wrap(gs__state *state, gs_chan *ch, PyTypeObject *item, PyObject *holder)
 {
     gs__codec codec;
     gs__py_chan *self = NULL;
-    if (gs__codec_init(&codec, (PyObject *)&PyBool_Type) == 0) {
+    if (gs__codec_init(&codec, (PyObject *)item) == 0) {
         self = new_handle(state, state->recv_chan_type, &codec, NULL, GS__PY_RECVS);
         gs__codec_clear(&codec);
     }
-    if (self)
+    if (self) {
         self->ch = ch;
-    else
+        self->whole = Py_XNewRef(holder);
+    }
+    return self;
+}
+
+PyObject *gs__py_chan_wrap_done(gs__state *state, gs_chan *ch)
+{
+    gs__py_chan *self = wrap(state, ch, &PyBool_Type, NULL);
+    if (!self)
         gs__chan_unref(ch);
     return (PyObject *)self;
+}
+
+PyObject *gs__py_chan_wrap_held(gs__state *state, gs_chan *ch, PyTypeObject *item, PyObject *holder)
+{
+    return (PyObject *)wrap(state, ch, item, holder);
 }
 
 gs_chan *gs__py_chan_get(gs__state *state, PyObject *object, int *halves)

@@ -2,7 +2,7 @@
  *
  * Chan, SendChan and RecvChan are one struct. What always holds:
  *  - A Chan holds the only reference of the bindings on its gs_chan; a view holds its Chan instead
- *    (`whole`), and only a context's done channel is a view without one. So a gs_chan with one
+ *    (`whole`), that of a Ticker the Ticker, and only a context's done channel is a view without one. So a gs_chan with one
  *    reference is reachable through one Python object alone, which is what chan.c's traverse needs.
  *  - Whoever uses the gs_chan without the GIL holds a reference of its own on it meanwhile.
  *  - A handle of an older generation (a parent process's) is never used, nor released. */
@@ -18,7 +18,7 @@ typedef struct gs__py_chan {
     gs_chan *ch;
     gs__codec codec;
     PyObject *name;  /* a str, or NULL */
-    PyObject *whole; /* a view's Chan; NULL in a Chan and in a done channel */
+    PyObject *whole; /* a view's Chan or Ticker; NULL in a Chan and in a done channel */
     PyObject *weakrefs;
     gs__state *state; /* of the module, which the type keeps */
     unsigned generation;
