@@ -3,7 +3,8 @@
  * The built-in types and NumPy's plain scalars are converted here; struct formats and other dtypes
  * in pygostop/_items.py, as bytes. An item owns at most one thing: a reference (object), or memory
  * of the core's (str, bytes), which C tasks free too. */
-#include "py_chan.h"
+#include "convert.h"
+
 #include "str.h"
 
 #include <math.h>
@@ -490,24 +491,4 @@ int gs__codec_matches(const gs__codec *codec, PyObject *buffer, const Py_buffer 
     int result = PyObject_IsTrue(answer);
     Py_DECREF(answer);
     return result;
-}
-
-/* ---- for the other files ---- */
-
-int gs__py_item_from(gs__state *Py_UNUSED(state), PyObject *chan, PyObject *value, void *item)
-{
-    return gs__codec_write(&((gs__py_chan *)chan)->codec, chan, value, item);
-}
-
-void gs__py_item_drop(gs__state *Py_UNUSED(state), PyObject *chan, void *item)
-{
-    gs__codec_drop(&((gs__py_chan *)chan)->codec, item);
-}
-
-PyObject *gs__py_item_to(gs__state *Py_UNUSED(state), PyObject *chan, void *item)
-{
-    const gs__codec *codec = &((gs__py_chan *)chan)->codec;
-    PyObject *value = gs__codec_read(codec, item);
-    gs__codec_done(codec, item);
-    return value;
 }
