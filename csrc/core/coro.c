@@ -74,8 +74,9 @@ void gs__coro_init_thread(gs__coro *coro)
 void gs__coro_init(gs__coro *coro, gs__stack stack, void (*entry)(void *), void *arg)
 {
     char *usable = stack.bottom + gs__stack_guard_size(stack.size);
-    coro->stack = stack;
-    coro->sp = gs__switch_prepare(gs__stack_top(&stack), usable, entry, arg);
+    coro->stack.bottom = stack.bottom;
+    coro->stack.size = stack.size;
+    coro->sp = gs__switch_prepare(gs__stack_top(&coro->stack), usable, entry, arg);
 #ifdef GS__TSAN
     coro->fiber = __tsan_create_fiber(0);
 #endif

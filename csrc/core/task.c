@@ -82,7 +82,7 @@ static void shrink_cache(struct gs__task_cache *cache, int to)
 {
     gs__acquire(&records_lock);
     for (; cache->n_free > to; cache->n_free--)
-        gs__list_append(&records, gs__list_pop(&cache->free));
+        gs__list_prepend(&records, gs__list_pop(&cache->free));
     gs__release(&records_lock);
 }
 
@@ -310,7 +310,6 @@ gs_task *gs__task_spawn(const gs__spawn *spawn, int *error)
     if (copy_args(task, spawn) != GS_OK)
         goto no_args;
     gs__ctx_init(&task->ctx, GS__CTX_TASK, spawn->parent);
-    gs__ctx_ref(&task->ctx); /* the runtime's, until it has ended; the other is the caller's */
     if (gs__ctx_is_done(&task->ctx)) {
         gs__wakes none;
         gs__wakes_init(&none);
@@ -340,7 +339,10 @@ static void tell_end(gs_task *task)
     gs__wakes_init(&wakes);
     gs__list_init(&hooks);
     gs__acquire(&task->lock);
-    atomic_store(&task->state, GS__TASK_ENDED);
+    if (gs__list_empty(&task->waiters))
+        atomic_store_explicit(&task->state, GS__TASK_ENDED, memory_order_release);
+    else
+        atomic_store(&task->state, GS__TASK_ENDED); /* before the claims: see waiter.h */
     for (gs__link *l; (l = gs__list_pop(&task->waiters));) {
         gs__waiter *waiter = gs__container(l, gs__waiter, link);
         if (!waiter->party)
@@ -411,7 +413,7 @@ bool gs__task_was_canceled(gs_task *task)
 
 void gs__task_free(gs_task *task)
 {
-    atomic_store(&task->id, 0);
+    atomic_store_explicit(&task->id, 0, memory_order_release);
     free_name(task);
     gs__free(task->message);
     if (task->result.kind == GS_VALUE_STR || task->result.kind == GS_VALUE_BYTES)
