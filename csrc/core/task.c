@@ -484,8 +484,51 @@ bool gs__task_unhook(gs_task *task, gs__task_hook *hook)
     return hung;
 }
 
+/* A wait for one task and nothing that needs a timer or another context: most joins. Its lock is held
+ * until the one who waits has left its stack, so the end cannot fall between. */
+typedef struct joining {
+    gs__wait wait;
+    gs__waiter waiter;
+    gs_task *task;
+} joining;
+
+static void unlock_joined(gs__wait *wait)
+{
+    gs__release(&gs__container(wait, joining, wait)->task->lock);
+}
+
+static int join(gs_task *task, gs__party *self, bool own, int64_t deadline)
+{
+    joining j = {.task = task};
+    j.wait.unlock = unlock_joined;
+    j.wait.deadline = deadline;
+    j.wait.own = own;
+    j.wait.on = gs__on_select(1);
+    j.waiter.party = self;
+    j.waiter.outcome = GS__CASE;
+    gs__acquire(&task->lock);
+    if (gs__task_ended(task)) {
+        gs__release(&task->lock);
+        return GS_OK;
+    }
+    gs__list_append(&task->waiters, &j.waiter.link);
+    unsigned outcome = gs__wait_for_claim(self, &j.wait);
+    if (outcome == GS__CASE)
+        return GS_OK;
+    gs__task_unhang(task, &j.waiter);
+    return outcome == GS__CANCELED ? GS_ECANCELED
+           : outcome == GS__TIMEDOUT ? GS_ETIMEDOUT : GS__EINTR;
+}
+
 int gs__task_wait(gs_task *task, gs_ctx *scope, int64_t deadline)
 {
+    if (gs__task_ended(task))
+        return GS_OK;
+    gs__party *self = gs__self();
+    bool own = scope && gs__is_own_ctx(self, scope);
+    if ((!scope || own) &&
+        (deadline == GS_FOREVER || (deadline && self->kind == GS__PARTY_THREAD)))
+        return join(task, self, own, deadline);
     gs__select_case ended = {.kind = GS__CASE_TASK, .on.task = task};
     int code = gs__select(&ended, 1, scope, deadline);
     return code == 0 ? GS_OK : code == GS_EAGAIN ? GS_ETIMEDOUT : code;
