@@ -82,7 +82,7 @@ static void shrink_cache(struct gs__task_cache *cache, int to)
 {
     gs__acquire(&records_lock);
     for (; cache->n_free > to; cache->n_free--)
-        gs__list_append(&records, gs__list_pop(&cache->free));
+        gs__list_prepend(&records, gs__list_pop(&cache->free));
     gs__release(&records_lock);
 }
 
@@ -334,7 +334,6 @@ gs_task *gs__task_spawn(const gs__spawn *spawn, int *error)
     if (copy_args(task, spawn) != GS_OK)
         goto no_args;
     gs__ctx_init(&task->ctx, GS__CTX_TASK, spawn->parent);
-    gs__ctx_ref(&task->ctx); /* the runtime's, until it has ended; the other is the caller's */
     if (gs__ctx_is_done(&task->ctx)) {
         gs__wakes none;
         gs__wakes_init(&none);
@@ -367,7 +366,10 @@ static void tell_end(gs_task *task)
     gs__wakes_init(&wakes);
     gs__list_init(&hooks);
     gs__acquire(&task->lock);
-    atomic_store(&task->state, GS__TASK_ENDED);
+    if (gs__list_empty(&task->waiters))
+        atomic_store_explicit(&task->state, GS__TASK_ENDED, memory_order_release);
+    else
+        atomic_store(&task->state, GS__TASK_ENDED); /* before the claims: see waiter.h */
     for (gs__link *l; (l = gs__list_pop(&task->waiters));) {
         gs__waiter *waiter = gs__container(l, gs__waiter, link);
         if (!waiter->party)
@@ -438,7 +440,7 @@ bool gs__task_was_canceled(gs_task *task)
 
 void gs__task_free(gs_task *task)
 {
-    atomic_store(&task->id, 0);
+    atomic_store_explicit(&task->id, 0, memory_order_release);
     free_name(task);
     gs__free(task->message);
     if (task->result.kind == GS_VALUE_STR || task->result.kind == GS_VALUE_BYTES)
@@ -509,8 +511,51 @@ bool gs__task_unhook(gs_task *task, gs__task_hook *hook)
     return hung;
 }
 
+/* A wait for one task and nothing that needs a timer or another context: most joins. Its lock is held
+ * until the one who waits has left its stack, so the end cannot fall between. */
+typedef struct joining {
+    gs__wait wait;
+    gs__waiter waiter;
+    gs_task *task;
+} joining;
+
+static void unlock_joined(gs__wait *wait)
+{
+    gs__release(&gs__container(wait, joining, wait)->task->lock);
+}
+
+static int join(gs_task *task, gs__party *self, bool own, int64_t deadline)
+{
+    joining j = {.task = task};
+    j.wait.unlock = unlock_joined;
+    j.wait.deadline = deadline;
+    j.wait.own = own;
+    j.wait.on = gs__on_select(1);
+    j.waiter.party = self;
+    j.waiter.outcome = GS__CASE;
+    gs__acquire(&task->lock);
+    if (gs__task_ended(task)) {
+        gs__release(&task->lock);
+        return GS_OK;
+    }
+    gs__list_append(&task->waiters, &j.waiter.link);
+    unsigned outcome = gs__wait_for_claim(self, &j.wait);
+    if (outcome == GS__CASE)
+        return GS_OK;
+    gs__task_unhang(task, &j.waiter);
+    return outcome == GS__CANCELED ? GS_ECANCELED
+           : outcome == GS__TIMEDOUT ? GS_ETIMEDOUT : GS__EINTR;
+}
+
 int gs__task_wait(gs_task *task, gs_ctx *scope, int64_t deadline)
 {
+    if (gs__task_ended(task))
+        return GS_OK;
+    gs__party *self = gs__self();
+    bool own = scope && gs__is_own_ctx(self, scope);
+    if ((!scope || own) &&
+        (deadline == GS_FOREVER || (deadline && self->kind == GS__PARTY_THREAD)))
+        return join(task, self, own, deadline);
     gs__select_case ended = {.kind = GS__CASE_TASK, .on.task = task};
     int code = gs__select(&ended, 1, scope, deadline);
     return code == 0 ? GS_OK : code == GS_EAGAIN ? GS_ETIMEDOUT : code;
