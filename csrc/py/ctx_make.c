@@ -60,7 +60,10 @@ static void cancel_dealloc(cancel *self)
     Py_DECREF(type);
 }
 
+/* Its __call__ once more, as a method: that has a signature, for help() and type checkers. */
 static PyMethodDef cancel_methods[] = {
+    {"__call__", (PyCFunction)(void (*)(void))cancel_call, METH_VARARGS | METH_KEYWORDS | METH_COEXIST,
+     PyDoc_STR("__call__($self, /, cause=None)\n--\n\nCancels the context, and all below it.")},
     {"__reduce_ex__", cancel_reduce, METH_O, NULL},
     {NULL},
 };
