@@ -21,7 +21,11 @@ PyObject *gs__py_ctx_cancel(PyObject *context, const char *call, PyObject *args,
     if (gs__py_check_generation(self->generation, context) < 0 ||
         gs__py_cause_from(self->state, given, &cause) < 0)
         return NULL;
-    gs__ctx_cancel(self->ctx, GS__CTX_CANCELED, cause);
+    /* A reference of its own, as what is freed on the way may run Python, and the collector: see ctx.c. */
+    gs_ctx *ctx = self->ctx;
+    gs__ctx_ref(ctx);
+    gs__ctx_cancel(ctx, GS__CTX_CANCELED, cause);
+    gs__ctx_unref(ctx);
     gs__cause_unref(cause);
     Py_RETURN_NONE;
 }
