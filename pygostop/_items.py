@@ -46,8 +46,8 @@ def describe(type: Any) -> Record | Dtype:
         if _is_scalar_class(numpy, type):
             return Dtype(numpy, numpy.dtype(type))
     raise TypeError(
-        "Chan() type must be object, str, bytes, int, float, bool, a struct format or a NumPy dtype, "
-        f"not {type!r}"
+        "Chan() type must be object, str, bytes, int, float, bool, a struct format or a NumPy "
+        f"dtype, not {type!r}"
     )
 
 
@@ -61,8 +61,8 @@ def _is_scalar_class(numpy: Any, candidate: Any) -> bool:
 
 
 def _layout(format: str) -> tuple[tuple[int, str, int, str], ...] | None:
-    """Offset, kind, size and byte order of each value in a struct format or in a buffer's (PEP 3118);
-    None for what no struct format can say."""
+    """Offset, kind, size and byte order of each value in a struct format or in a buffer's
+    (PEP 3118); None for what no struct format can say."""
     values = []
     offset, place, order = 0, 0, "@"
     while place < len(format):
@@ -123,7 +123,7 @@ class Record:
                 self._fields += [code] * int(count or 1)
         if not self._fields:
             raise ValueError(f"Chan() type {format!r} is a struct format without fields")
-        self._limited = any(code[-1] in "sp" for code in self._fields)
+        self._limited = any(code[-1] in self._unchecked() for code in self._fields)
 
     def to_bytes(self, value: Any) -> bytes:
         if type(value) is not tuple:
@@ -138,16 +138,25 @@ class Record:
                 f"takes the {len(self._fields)} fields of {self.type!r}, not {len(value)} of them"
             )
         if self._limited:
-            self._check_lengths(value)
+            self._check_limits(value)
         try:
             return self._struct.pack(*value)
         except (struct.error, OverflowError) as error:
             raise self._misfit(value, error) from None
 
-    def _check_lengths(self, value: tuple[Any, ...]) -> None:
-        # struct cuts longer ones off without a word.
+    def _unchecked(self) -> str:
+        """The codes whose limits struct itself passes over: it cuts, or makes an infinity."""
+        return "spf" if self._order == "@" else "sp"
+
+    def _check_limits(self, value: tuple[Any, ...]) -> None:
+        unchecked = self._unchecked()
         for place, (code, field) in enumerate(zip(self._fields, value)):
-            if code[-1] in "sp" and isinstance(field, (bytes, bytearray)):
+            if code == "f" and code in unchecked:
+                try:
+                    struct.pack("=f", field)
+                except (struct.error, OverflowError) as error:
+                    raise self._misfit_of(place, field, error) from None
+            elif code[-1] in "sp" and isinstance(field, (bytes, bytearray)):
                 room = int(code[:-1] or 1)
                 if code[-1] == "p":
                     room = max(min(room, 256) - 1, 0)
@@ -158,17 +167,23 @@ class Record:
                     )
 
     def _misfit(self, value: tuple[Any, ...], error: Exception) -> Exception:
+        """What to raise for what struct refused: it does not say which field it was."""
         for place, (code, field) in enumerate(zip(self._fields, value)):
             try:
                 struct.pack(self._order + code, field)
             except (struct.error, OverflowError) as reason:
-                what = f"field {place} ({code!r}) of {self.type!r} does not take "
-                what += f"{type(field).__name__}: {reason}"
-                integral = _KINDS[code[-1]] in ("int", "uint", "pointer")
-                if isinstance(reason, OverflowError) or integral and hasattr(field, "__index__"):
-                    return OverflowError(what)
-                return TypeError(what)
+                return self._misfit_of(place, field, reason)
         return TypeError(f"{self.type!r} does not take it: {error}")
+
+    def _misfit_of(self, place: int, field: Any, reason: Exception) -> Exception:
+        code = self._fields[place]
+        what = f"field {place} ({code!r}) of {self.type!r} does not take "
+        what += f"{type(field).__name__}: {reason}"
+        # An integer that a number's field refuses is out of range, whatever struct calls it.
+        number = _KINDS[code[-1]] in ("int", "uint", "pointer", "float")
+        if isinstance(reason, OverflowError) or (number and hasattr(field, "__index__")):
+            return OverflowError(what)
+        return TypeError(what)
 
     def matches(self, buffer: Any) -> bool:
         with memoryview(buffer) as view:
@@ -219,7 +234,8 @@ class Dtype:
         """An array of no dimensions (of dtype's own, for a subarray) that holds the value."""
         numpy = self._numpy
         if dtype.subdtype is not None:
-            return self._subarray(*dtype.subdtype, value)
+            base, shape = dtype.subdtype
+            return self._subarray(base, shape, value)
         item = numpy.zeros((), dtype)
         if dtype.names is None:
             item[()] = self._scalar(dtype, value)

@@ -540,6 +540,7 @@ const gs_api gs__api = {
     .version = GS_VERSION,
     .size = sizeof(gs_api),
     .nargs = gs__nargs,
+    .arg_kind = gs__arg_kind,
     .arg_int = gs__arg_int,
     .arg_float = gs__arg_float,
     .arg_str = gs__arg_str,

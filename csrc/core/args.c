@@ -88,6 +88,12 @@ int gs__nargs(gs_call *call)
     return task_of(call)->nargs;
 }
 
+int gs__arg_kind(gs_call *call, int i)
+{
+    gs_task *task = task_of(call);
+    return i >= 0 && i < task->nargs ? task->args[i].kind : 0;
+}
+
 int64_t gs__arg_int(gs_call *call, int i)
 {
     return argument_of(call, i, GS_VALUE_INT, "an int")->as.i;

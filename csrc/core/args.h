@@ -5,6 +5,7 @@
 #include "task.h"
 
 int gs__nargs(gs_call *call);
+int gs__arg_kind(gs_call *call, int i);
 int64_t gs__arg_int(gs_call *call, int i);
 double gs__arg_float(gs_call *call, int i);
 const char *gs__arg_str(gs_call *call, int i, size_t *size);

@@ -143,16 +143,6 @@ static int start_group(gs__group *group)
     return GS_OK;
 }
 
-static void stop_group(gs__group *group)
-{
-    atomic_store(&group->stopping, true);
-    int n = atomic_load(&group->n_workers);
-    for (int i = 0; i < n; i++)
-        gs__wake_this(atomic_load(&group->workers[i]));
-    for (int i = 0; i < n; i++)
-        pthread_join(atomic_load(&group->workers[i])->thread, NULL);
-}
-
 static void list_group(gs__group *group)
 {
     for (int i = 0; i < GS__GROUPS_MOST; i++) {
@@ -267,12 +257,12 @@ int gs__runtime_stop(int64_t deadline)
         for (int i = 0; i < GS__GROUPS_MOST; i++) {
             gs__group *group = atomic_load(&groups[i]);
             if (group)
-                stop_group(group);
+                gs__group_stop(group);
         }
         gs__monitor_stop();
+        gs__live_reset();
         for (int i = 0; i < GS__GROUPS_MOST; i++)
             atomic_store(&groups[i], NULL);
-        gs__live_reset();
         atomic_store(&running, false);
     }
     pthread_mutex_unlock(&changing);

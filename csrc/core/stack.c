@@ -266,10 +266,12 @@ void gs__stack_put(gs__stack_cache *cache, int class, gs__stack stack)
         pool_put(&pools[class], class, stack.bottom);
         return;
     }
+    /* Before, not after: the pool has set no more aside than the cache may hold. */
+    if (gs__unlikely(cache->of[class].n_free == cache_most(class)))
+        cache_shrink(cache, class, cache_most(class) / 2);
     *link_of(stack.bottom, class) = cache->of[class].free;
     cache->of[class].free = stack.bottom;
-    if (gs__unlikely(++cache->of[class].n_free > cache_most(class)))
-        cache_shrink(cache, class, cache_most(class) / 2);
+    cache->of[class].n_free++;
 }
 
 void gs__stack_cache_flush(gs__stack_cache *cache)

@@ -31,7 +31,7 @@ static gs__lock records_lock; /* guards what follows */
 static chunk *chunks;
 static gs__list records = {{&records.head, &records.head}};
 static uint64_t last_id;
-static atomic_long foreign_live; /* tasks made by foreign threads */
+static atomic_long foreign_made; /* tasks made by foreign threads */
 
 static struct gs__task_cache *cache_of(gs__worker *w)
 {
@@ -129,33 +129,57 @@ void gs__tasks_reset(void)
     gs__lock_init(&records_lock);
     chunks = NULL;
     gs__list_init(&records);
-    atomic_store(&foreign_live, 0);
+    atomic_store(&foreign_made, 0);
 }
 
-long gs__live_tasks(void)
+/* Over the workers of all groups. */
+static long sum_over_workers(long (*of)(gs__worker *))
 {
-    long live = atomic_load(&foreign_live);
+    long sum = 0;
     gs__group *group;
     for (int g = 0; (group = gs__group_at(g)); g++)
         for (int i = 0; i < GS__WORKERS_MOST; i++) {
             gs__worker *w = atomic_load(&group->workers[i]);
-            live += w ? atomic_load(&w->live) : 0;
+            sum += w ? of(w) : 0;
         }
-    return live;
+    return sum;
+}
+
+static long made_on(gs__worker *w)
+{
+    return atomic_load(&w->made);
+}
+
+static long ended_on(gs__worker *w)
+{
+    return atomic_load(&w->ended);
+}
+
+/* Who ended is summed before who was made: so a task is never missed, whichever workers it was made
+ * and ended on meanwhile. */
+long gs__live_tasks(void)
+{
+    long ended = sum_over_workers(ended_on);
+    return atomic_load(&foreign_made) + sum_over_workers(made_on) - ended;
+}
+
+static long forget(gs__worker *w)
+{
+    atomic_store(&w->made, 0);
+    atomic_store(&w->ended, 0);
+    return 0;
 }
 
 void gs__live_reset(void)
 {
-    atomic_store(&foreign_live, 0);
+    atomic_store(&foreign_made, 0);
+    sum_over_workers(forget);
 }
 
-static void count_live(gs__worker *w, int by)
+static void step(atomic_long *counter)
 {
-    if (w)
-        atomic_store_explicit(&w->live, atomic_load_explicit(&w->live, memory_order_relaxed) + by,
-                              memory_order_release);
-    else
-        atomic_fetch_add(&foreign_live, by);
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+                          memory_order_release);
 }
 
 long gs__debug_tasks(gs_task **tasks, long n)
@@ -315,7 +339,10 @@ gs_task *gs__task_spawn(const gs__spawn *spawn, int *error)
         gs__wakes_init(&none);
         gs__task_signal_stop(task, &none);
     }
-    count_live(w, 1);
+    if (w)
+        step(&w->made);
+    else
+        atomic_fetch_add(&foreign_made, 1);
     atomic_store_explicit(&task->id, take_id(cache), memory_order_release);
     *error = GS_OK;
     gs__ready_fresh(task);
@@ -366,7 +393,7 @@ static void end(gs_task *task, int code)
     task->code = code;
     if (asked && code == GS_ECANCELED)
         task->flags |= GS__TASK_CANCELED;
-    count_live(task->worker, -1);
+    step(&task->worker->ended);
     tell_end(task);
 }
 

@@ -333,7 +333,6 @@ static gs__worker *make_worker(gs__group *group, int index)
         atomic_store(&group->workers[index], w);
     }
     w->searching = false;
-    atomic_store(&w->live, 0);
     atomic_store(&w->stuck, false);
     return w;
 }
@@ -355,7 +354,8 @@ int gs__worker_start(gs__group *group)
     sigdelset(&all, SIGTRAP);
     pthread_mutex_lock(&starting);
     int index = atomic_load(&group->n_workers);
-    gs__worker *w = index < group->limit && !gs__should_fail() ? make_worker(group, index) : NULL;
+    bool may = index < group->limit && !atomic_load(&group->stopping) && !gs__should_fail();
+    gs__worker *w = may ? make_worker(group, index) : NULL;
     if (w) {
         atomic_fetch_add(&group->n_workers, 1);
         pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -367,6 +367,18 @@ int gs__worker_start(gs__group *group)
     }
     pthread_mutex_unlock(&starting);
     return code;
+}
+
+void gs__group_stop(gs__group *group)
+{
+    pthread_mutex_lock(&starting); /* whoever is being started counts, and nobody is afterwards */
+    atomic_store(&group->stopping, true);
+    pthread_mutex_unlock(&starting);
+    int n = atomic_load(&group->n_workers);
+    for (int i = 0; i < n; i++)
+        gs__wake_this(atomic_load(&group->workers[i]));
+    for (int i = 0; i < n; i++)
+        pthread_join(atomic_load(&group->workers[i])->thread, NULL);
 }
 
 void gs__workers_reset(void)

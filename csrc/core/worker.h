@@ -34,7 +34,8 @@ typedef struct gs__worker {
     gs__parker *parker;
     gs__link idle_link;        /* on group->idle; guarded by the group's lock */
     bool woken_to_search;      /* set by who takes it off group->idle */
-    atomic_long live;          /* tasks made here less tasks ended here; written by the worker only */
+    atomic_long made;          /* tasks made here, tasks ended here; only the worker writes them */
+    atomic_long ended;
     gs__stack_cache stacks;
     struct gs__task_cache *tasks; /* task.c's */
     void *signal_stack;
@@ -44,8 +45,10 @@ typedef struct gs__worker {
 /* The worker whose thread this is, or NULL. Not to be kept across a park. */
 gs__worker *gs__this_worker(void);
 
-/* Starts one more worker thread in the group; GS_ENOMEM. */
+/* Starts one more worker thread in the group; GS_ENOMEM, also where the group stops. */
 int gs__worker_start(gs__group *group);
+/* Ends all its workers, which have nothing to run any more. */
+void gs__group_stop(gs__group *group);
 /* Finishes what the one that ran before on this worker left to do. The first thing on each arrival. */
 void gs__arrive(gs__worker *worker);
 

@@ -264,6 +264,7 @@ struct gs_api {
     uint32_t size; /* of this table, in bytes */
 
     int (*nargs)(gs_call *);
+    int (*arg_kind)(gs_call *, int);
     int64_t (*arg_int)(gs_call *, int);
     double (*arg_float)(gs_call *, int);
     const char *(*arg_str)(gs_call *, int, size_t *);
@@ -328,6 +329,11 @@ struct gs_api {
 static inline int gs_nargs(gs_call *call)
 {
     return call->api->nargs(call);
+}
+/* What it is, a GS_VALUE_…, for a task that takes more than one kind; 0 where it is missing. */
+static inline int gs_arg_kind(gs_call *call, int i)
+{
+    return call->api->arg_kind(call, i);
 }
 static inline int64_t gs_arg_int(gs_call *call, int i)
 {
@@ -460,8 +466,9 @@ static inline void gs_off_cancel(gs_call *call, int id)
 {
     call->api->off_cancel(call, id);
 }
-/* Runs fn(arg) when the task ends, however it ends: last first, on the task's stack; it may park.
- * GS_ENOMEM where it could not be noted; it has not run then. */
+/* Runs fn(arg) when the task ends, however it ends: last first, on the task's stack; it may park. Where
+ * the task's function returned, its frame is gone then: arg must not point into it. GS_ENOMEM where it
+ * could not be noted; it has not run then. */
 static inline int gs_defer(gs_call *call, void (*fn)(void *), void *arg)
 {
     return call->api->defer(call, fn, arg);

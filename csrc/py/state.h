@@ -20,12 +20,16 @@ typedef struct gs__state {
         *Cancelled;
     PyTypeObject *chan_type, *send_chan_type, *recv_chan_type; /* chan.c */
     PyTypeObject *context_type;                                /* ctx.c */
+    PyTypeObject *cancel_type;                                 /* ctx_make.c: Cancel */
+    PyTypeObject *stop_type;                                   /* after_func.c: Stop */
+    PyTypeObject *scope_type;                                  /* scope.c: Scope */
+    PyTypeObject *ticker_type;                                 /* clock.c: Ticker */
     PyTypeObject *task_type;                                   /* task.c */
     PyTypeObject *ctask_type;                                  /* ctask.c */
     PyTypeObject *async_type, *completions_type;               /* aio.c: AsyncOp, Completions */
     PyObject *aio; /* aio.c: the module pygostop._aio; NULL before its first use */
     PyTypeObject *selected_type;                               /* select.c: Selected(index, value, ok) */
-    PyObject *scope_var; /* ctx.c: the ContextVar that holds the Context in force; unset: background */
+    PyObject *scope_var; /* scope.c: the ContextVar that holds the innermost Scope; unset: none */
 } gs__state;
 
 extern struct PyModuleDef gs__py_module;
@@ -39,6 +43,9 @@ int gs__py_chan_exec(PyObject *module, gs__state *state);
 int gs__py_select_exec(PyObject *module, gs__state *state);
 int gs__py_aio_exec(PyObject *module, gs__state *state);
 int gs__py_ctx_exec(PyObject *module, gs__state *state);
+int gs__py_scope_exec(PyObject *module, gs__state *state);
+int gs__py_clock_exec(PyObject *module, gs__state *state);
+int gs__py_runtime_exec(PyObject *module, gs__state *state);
 int gs__py_task_exec(PyObject *module, gs__state *state);
 int gs__py_ctask_exec(PyObject *module, gs__state *state);
 
@@ -61,7 +68,7 @@ int gs__py_cause_from(gs__state *state, PyObject *object, gs__cause **cause);
 /* Handles of a parent process in a forked child: RuntimeError that says "fork", and -1. */
 int gs__py_check_generation(unsigned generation, PyObject *self);
 
-/* ---- convert.c: Python values and items of channels, times ---- */
+/* ---- times.c: seconds ---- */
 
 /* A timeout in seconds (None: for ever) to a deadline of the core; 0 gives 0. -1 with ValueError
  * (negative, NaN) or TypeError. `what` names the argument, as in "timeout". */
@@ -102,14 +109,8 @@ gs_chan *gs__py_chan_get(gs__state *state, PyObject *object, int *halves);
 /* A RecvChan on a channel of the core's own (a context's done channel). Takes over the caller's
  * reference, also where it fails. */
 PyObject *gs__py_chan_wrap_done(gs__state *state, gs_chan *ch);
-
-/* One item of a channel object as select and the async forms need it. The converter of `chan` (a Chan
- * or a view) makes an item from a Python value: 0, or -1 with TypeError or OverflowError; and a new
- * reference from an item, consuming what the item owns. `item` has room for gs_chan.item_size. */
-int gs__py_item_from(gs__state *state, PyObject *chan, PyObject *value, void *item);
-PyObject *gs__py_item_to(gs__state *state, PyObject *chan, void *item);
-/* Releases an item that was not sent. */
-void gs__py_item_drop(gs__state *state, PyObject *chan, void *item);
+/* A RecvChan of `item` on a channel that `holder`, which it keeps, has a reference on. */
+PyObject *gs__py_chan_wrap_held(gs__state *state, gs_chan *ch, PyTypeObject *item, PyObject *holder);
 
 /* ---- aio.c ---- */
 

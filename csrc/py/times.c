@@ -5,7 +5,8 @@
 
 static int refuse_negative(PyObject *seconds, const char *what)
 {
-    PyErr_Format(PyExc_ValueError, "%s must be a number of seconds from 0 up, not %R", what, seconds);
+    PyErr_Format(PyExc_ValueError, "%s must be a number of seconds from 0 up, not %R", what,
+                 seconds);
     return -1;
 }
 
@@ -25,7 +26,7 @@ static int from_int(PyObject *object, const char *what, int64_t *ns)
     long long seconds = PyLong_AsLongLongAndOverflow(object, &overflow);
     if (seconds == -1 && PyErr_Occurred())
         return -1;
-    if (overflow < 0 || seconds < 0)
+    if (overflow < 0 || (overflow == 0 && seconds < 0))
         return refuse_negative(object, what);
     *ns = overflow > 0 || seconds > INT64_MAX / 1000000000 ? GS_FOREVER : seconds * 1000000000;
     return 0;
@@ -57,8 +58,8 @@ int gs__py_deadline(PyObject *timeout, const char *what, int64_t *deadline)
     int64_t ns;
     if (gs__py_seconds(timeout, what, &ns) < 0) {
         if (PyErr_ExceptionMatches(PyExc_TypeError))
-            PyErr_Format(PyExc_TypeError, "%s must be a number of seconds or None, not %.100s", what,
-                         Py_TYPE(timeout)->tp_name);
+            PyErr_Format(PyExc_TypeError, "%s must be a number of seconds or None, not %.100s",
+                         what, Py_TYPE(timeout)->tp_name);
         return -1;
     }
     *deadline = ns == 0 ? 0 : gs__deadline(ns);

@@ -1,0 +1,51 @@
+/* module.c: the extension module pygostop._tasks: each task as a capsule. The one file here that knows
+ * Python. */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "tasks.h"
+
+static const gs_def defs[] = {
+    {GS_VERSION, 0, repeat, "repeat", NULL},
+    {GS_VERSION, 0, count, "count", "ch: SendChan[int], start: int, stop: int, step: int"},
+    {GS_VERSION, 0, primes, "primes", "ch: SendChan[int], limit: int"},
+    {GS_VERSION, 0, walk, "walk", NULL},
+    {GS_VERSION, 0, crc32, "crc32", "paths: RecvChan[bytes], results: SendChan[bytes]"},
+    {GS_VERSION, 0, spin, "spin", "seconds: float"},
+    {GS_VERSION, 0, hog, "hog", "seconds: float"},
+};
+
+static int module_exec(PyObject *module)
+{
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(defs); i++) {
+        PyObject *capsule = PyCapsule_New((void *)&defs[i], GS_CAPSULE_NAME, NULL);
+        int code = capsule ? PyModule_AddObjectRef(module, defs[i].name, capsule) : -1;
+        Py_XDECREF(capsule);
+        if (code < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, (void *)module_exec},
+#ifdef Py_mod_multiple_interpreters
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+#ifdef Py_mod_gil
+    {Py_mod_gil, Py_MOD_GIL_USED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "pygostop._tasks",
+    .m_doc = PyDoc_STR("The C tasks that ship, as capsules. Use pygostop.tasks."),
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC PyInit__tasks(void)
+{
+    return PyModuleDef_Init(&definition);
+}

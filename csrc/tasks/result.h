@@ -1,0 +1,18 @@
+/* result.h: what crc32 says of a file, and walk of a directory: one message of bytes, a head and the
+ * path behind it. pygostop/tasks.py reads it. */
+#ifndef GS_TASKS_RESULT_H
+#define GS_TASKS_RESULT_H
+
+#include "tasks.h"
+
+typedef struct gs_tasks_head {
+    uint32_t crc;  /* CRC-32 as zlib's; 0 where there was an error */
+    int32_t error; /* errno; 0: none */
+    int64_t size;  /* in bytes, as read */
+} gs_tasks_head;
+
+/* `path` ends in NUL. */
+int gs_tasks_send_result(gs_call *call, gs_chan *to, uint32_t crc, int error, int64_t size,
+                         const char *path);
+
+#endif

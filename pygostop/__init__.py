@@ -1,0 +1,106 @@
+"""C tasks that a Python program starts, talks to over channels, and stops.
+
+Channels, select and contexts as Go has them; a task is never killed, it is asked to stop, and unwinds by
+itself.
+"""
+
+from pathlib import Path as _Path
+
+from pygostop._aio import select_async
+from pygostop._core import (
+    Cancel,
+    Chan,
+    Context,
+    CTask,
+    RecvChan,
+    Scope,
+    SendChan,
+    Stop,
+    Task,
+    Ticker,
+    after,
+    after_func,
+    all_tasks,
+    background,
+    cancel_scope,
+    checkpoint,
+    configure,
+    go,
+    merge,
+    move_on_after,
+    select,
+    shield,
+    sleep,
+    timeout,
+    with_cancel,
+    with_deadline,
+    with_timeout,
+    with_value,
+    without_cancel,
+)
+from pygostop._errors import (
+    Cancelled,
+    ChannelClosed,
+    CompileError,
+    DeadlineExceeded,
+    Error,
+    TaskFailed,
+    WouldBlock,
+)
+from pygostop._select import Selected
+from pygostop._signals import notify_signals
+from pygostop._task import Progress
+
+__all__ = [
+    "CTask",
+    "Cancel",
+    "Cancelled",
+    "Chan",
+    "ChannelClosed",
+    "CompileError",
+    "Context",
+    "DeadlineExceeded",
+    "Error",
+    "Progress",
+    "RecvChan",
+    "Scope",
+    "Selected",
+    "SendChan",
+    "Stop",
+    "Task",
+    "TaskFailed",
+    "Ticker",
+    "WouldBlock",
+    "after",
+    "after_func",
+    "all_tasks",
+    "background",
+    "cancel_scope",
+    "checkpoint",
+    "configure",
+    "get_include",
+    "go",
+    "merge",
+    "move_on_after",
+    "notify_signals",
+    "select",
+    "select_async",
+    "shield",
+    "sleep",
+    "timeout",
+    "with_cancel",
+    "with_deadline",
+    "with_timeout",
+    "with_value",
+    "without_cancel",
+]
+
+
+def get_include() -> str:
+    """The directory of pygostop.h, for a compiler's -I."""
+    # An editable install has it beside the extension modules, not beside this file.
+    for place in __path__:
+        include = _Path(place) / "include"
+        if (include / "pygostop.h").is_file():
+            return str(include)
+    raise FileNotFoundError(f"pygostop.h is not in any of {list(__path__)}: install pygostop again")
