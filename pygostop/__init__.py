@@ -4,6 +4,8 @@ Channels, select and contexts as Go has them; a task is never killed, it is aske
 itself.
 """
 
+from pathlib import Path as _Path
+
 from pygostop._aio import select_async
 from pygostop._core import (
     Cancel,
@@ -18,6 +20,7 @@ from pygostop._core import (
     Ticker,
     after,
     after_func,
+    all_tasks,
     background,
     cancel_scope,
     checkpoint,
@@ -70,10 +73,12 @@ __all__ = [
     "WouldBlock",
     "after",
     "after_func",
+    "all_tasks",
     "background",
     "cancel_scope",
     "checkpoint",
     "configure",
+    "get_include",
     "go",
     "merge",
     "move_on_after",
@@ -89,3 +94,13 @@ __all__ = [
     "with_value",
     "without_cancel",
 ]
+
+
+def get_include() -> str:
+    """The directory of pygostop.h, for a compiler's -I."""
+    # An editable install has it beside the extension modules, not beside this file.
+    for place in __path__:
+        include = _Path(place) / "include"
+        if (include / "pygostop.h").is_file():
+            return str(include)
+    raise FileNotFoundError(f"pygostop.h is not in any of {list(__path__)}: install pygostop again")

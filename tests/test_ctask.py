@@ -19,7 +19,7 @@ import weakref
 import pytest
 
 import pygostop as gs
-from conftest import WAIT, Probe, eventually
+from support import WAIT, Probe, eventually
 
 # ---- where it comes from ----
 
@@ -407,7 +407,7 @@ def test_ctrl_c_stops_a_call(probe_path: pathlib.Path) -> None:
         try:
             busy()
         except KeyboardInterrupt:
-            print("interrupted", len(gs.tasks()), flush=True)
+            print("interrupted", len(gs.all_tasks()), flush=True)
     """
     with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True

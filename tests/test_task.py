@@ -15,7 +15,7 @@ import weakref
 import pytest
 
 import pygostop as gs
-from conftest import WAIT, Probe, eventually
+from support import WAIT, Probe, eventually
 
 # ---- starting ----
 
@@ -172,7 +172,7 @@ def test_what_it_returned_counts_although_it_was_asked(probe: Probe) -> None:
 def test_a_tasks_end_leaves_its_children_alone(probe: Probe) -> None:
     parent = gs.go(probe.start_sleeper)
     assert parent.result(WAIT) is None
-    child = [task for task in gs.tasks() if task.name == "sleep_long"]
+    child = [task for task in gs.all_tasks() if task.name == "sleep_long"]
     assert len(child) == 1 and not child[0].done()
     parent.ctx  # the child is found through it
     child[0].cancel()
@@ -182,9 +182,9 @@ def test_a_tasks_end_leaves_its_children_alone(probe: Probe) -> None:
 def test_a_parents_cancel_reaches_the_children_of_an_ended_task(probe: Probe) -> None:
     ctx, cancel = gs.with_cancel(gs.background())
     gs.go(probe.start_sleeper, ctx=ctx).result(WAIT)
-    assert len(gs.tasks()) == 1
+    assert len(gs.all_tasks()) == 1
     cancel()
-    assert eventually(lambda: not gs.tasks())
+    assert eventually(lambda: not gs.all_tasks())
 
 
 # ---- callbacks, reports ----
@@ -277,10 +277,10 @@ def test_progress_and_log(probe: Probe, caplog: pytest.LogCaptureFixture) -> Non
 
 def test_tasks_are_listed_while_they_run(probe: Probe) -> None:
     task = gs.go(probe.sleep_long, name="one")
-    assert gs.tasks() == [task]
+    assert gs.all_tasks() == [task]
     task.cancel()
     task.wait(WAIT)
-    assert gs.tasks() == []
+    assert gs.all_tasks() == []
 
 
 def test_it_cannot_be_pickled_or_made(probe: Probe) -> None:
@@ -348,6 +348,7 @@ def test_cancelling_the_awaiter_cancels_the_task_and_waits_for_it(probe: Probe) 
 
         awaiter = asyncio.create_task(waiter())
         assert await out.recv_async() == 1
+        await asyncio.sleep(0)  # the awaiter begins
         awaiter.cancel()
         with pytest.raises(asyncio.CancelledError):
             await awaiter

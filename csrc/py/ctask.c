@@ -15,7 +15,7 @@ typedef struct gs__ctask {
     gs__state *state;
     char *name;            /* UTF-8 */
     PyObject *source;
-    PyObject *doc;         /* a str, or None */
+    PyObject *dict;        /* with __doc__, where there is one */
     gs__signature *signature; /* NULL: none was given */
     size_t stack_size;     /* in bytes; 0: the default */
     bool pinned;
@@ -33,9 +33,10 @@ typedef struct origin {
 
 static int from_int(PyObject *object, origin *from)
 {
-    from->address = PyLong_AsVoidPtr(object);
-    if (!from->address && PyErr_Occurred())
+    size_t address = PyLong_AsSize_t(object); /* a negative one is no address */
+    if (address == (size_t)-1 && PyErr_Occurred())
         return -1;
+    from->address = (void *)(uintptr_t)address;
     return 0;
 }
 
@@ -195,6 +196,15 @@ static int set_signature(gs__ctask *self, PyObject *signature, const origin *fro
     return self->signature ? 0 : -1;
 }
 
+/* In the instance's own dictionary, which comes before the docstring of the type. */
+static int set_doc(gs__ctask *self, PyObject *doc)
+{
+    if (doc == Py_None)
+        return 0;
+    self->dict = PyDict_New();
+    return self->dict ? PyDict_SetItemString(self->dict, "__doc__", doc) : -1;
+}
+
 static PyObject *ctask_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"source", "name", "stack_size", "pinned", "signature", "doc", NULL};
@@ -226,9 +236,8 @@ static PyObject *ctask_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->state = state;
     self->fn = (gs_fn *)(uintptr_t)from.address;
     self->source = Py_NewRef(source);
-    self->doc = Py_NewRef(doc);
     self->pinned = pinned;
-    if (stack_size_from(stack_size, &self->stack_size) < 0 || set_name(self, name, &from) < 0 ||
+    if (set_doc(self, doc) < 0 || stack_size_from(stack_size, &self->stack_size) < 0 || set_name(self, name, &from) < 0 ||
         set_signature(self, signature, &from) < 0)
         Py_CLEAR(self);
 done:
@@ -387,11 +396,6 @@ static PyObject *get_signature(gs__ctask *self, void *Py_UNUSED(closure))
     return NULL;
 }
 
-static PyObject *get_doc(gs__ctask *self, void *Py_UNUSED(closure))
-{
-    return Py_NewRef(self->doc);
-}
-
 static PyObject *ctask_reduce(PyObject *self, PyObject *Py_UNUSED(protocol))
 {
     PyErr_Format(PyExc_TypeError,
@@ -406,14 +410,14 @@ static int ctask_traverse(gs__ctask *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->source);
-    Py_VISIT(self->doc);
+    Py_VISIT(self->dict);
     return 0;
 }
 
 static int ctask_clear(gs__ctask *self)
 {
     Py_CLEAR(self->source);
-    Py_CLEAR(self->doc);
+    Py_CLEAR(self->dict);
     return 0;
 }
 
@@ -442,12 +446,12 @@ static PyGetSetDef getters[] = {
     {"__name__", (getter)get_name, NULL, NULL, NULL},
     {"address", (getter)get_address, NULL, PyDoc_STR("The address of the C function."), NULL},
     {"__signature__", (getter)get_signature, NULL, NULL, NULL},
-    {"__doc__", (getter)get_doc, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyMemberDef members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(gs__ctask, weakrefs), READONLY, NULL},
+    {"__dictoffset__", T_PYSSIZET, offsetof(gs__ctask, dict), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 

@@ -443,9 +443,9 @@ static PyObject *go(PyObject *module, PyObject *const *args, Py_ssize_t nargs, P
     return task;
 }
 
-PyDoc_STRVAR(tasks_doc, "tasks($module, /)\n--\n\n"
-                        "The tasks that have not ended, as a list of Task, oldest first.");
-static PyObject *tasks(PyObject *module, PyObject *Py_UNUSED(none))
+PyDoc_STRVAR(all_tasks_doc, "all_tasks($module, /)\n--\n\n"
+                        "The tasks that have not ended, as a list of Task, in no order.");
+static PyObject *all_tasks(PyObject *module, PyObject *Py_UNUSED(none))
 {
     gs__state *state = gs__py_state(module);
     gs__py_drops_run();
@@ -531,7 +531,7 @@ static PyType_Spec spec = {
 
 static PyMethodDef functions[] = {
     {"go", (PyCFunction)(void (*)(void))go, METH_FASTCALL | METH_KEYWORDS, go_doc},
-    {"tasks", tasks, METH_NOARGS, tasks_doc},
+    {"all_tasks", all_tasks, METH_NOARGS, all_tasks_doc},
     {NULL, NULL, 0, NULL},
 };
 
