@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import threading
 import weakref
 from typing import Any
 
@@ -42,20 +41,18 @@ class _Home:
             op.abandon()
 
 
+# Loops of several threads use it, each for its own key alone: no lock is needed.
 _homes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[_Home]]
 _homes = weakref.WeakKeyDictionary()
-_homes_lock = threading.Lock()  # loops of several threads
 
 
 def _home_of(loop: asyncio.AbstractEventLoop) -> _Home:
-    with _homes_lock:
-        reference = _homes.get(loop)
+    reference = _homes.get(loop)
     home = None if reference is None else reference()
     if home is None:
         home = _Home()
         loop.add_reader(home.completions.fileno(), home.drain)
-        with _homes_lock:
-            _homes[loop] = weakref.ref(home)
+        _homes[loop] = weakref.ref(home)
     return home
 
 

@@ -42,7 +42,7 @@ class CompileError(Error):
 
 
 class TaskFailed(Error):
-    """A C task's own failure: the ``code`` that it returned, its ``message``, and the ``task``'s name."""
+    """A C task's own failure: its ``code``, its ``message``, and the name of the ``task``."""
 
     __module__ = "pygostop"
 

@@ -46,8 +46,8 @@ def describe(type: Any) -> Record | Dtype:
         if _is_scalar_class(numpy, type):
             return Dtype(numpy, numpy.dtype(type))
     raise TypeError(
-        "Chan() type must be object, str, bytes, int, float, bool, a struct format or a NumPy dtype, "
-        f"not {type!r}"
+        "Chan() type must be object, str, bytes, int, float, bool, a struct format or a NumPy "
+        f"dtype, not {type!r}"
     )
 
 
@@ -61,8 +61,8 @@ def _is_scalar_class(numpy: Any, candidate: Any) -> bool:
 
 
 def _layout(format: str) -> tuple[tuple[int, str, int, str], ...] | None:
-    """Offset, kind, size and byte order of each value in a struct format or in a buffer's (PEP 3118);
-    None for what no struct format can say."""
+    """Offset, kind, size and byte order of each value in a struct format or in a buffer's
+    (PEP 3118); None for what no struct format can say."""
     values = []
     offset, place, order = 0, 0, "@"
     while place < len(format):

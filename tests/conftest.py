@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pathlib
 import subprocess
+import sys
+import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -45,3 +47,21 @@ def probe_path(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 @pytest.fixture(scope="session")
 def probe(probe_path: pathlib.Path) -> Probe:
     return Probe(probe_path)
+
+
+@pytest.fixture
+def run_python(tmp_path: pathlib.Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a program in a Python of its own, away from the source tree."""
+
+    def run(program: str) -> subprocess.CompletedProcess[str]:
+        # A child that is forked while the runtime runs is what the tests of fork are about.
+        warnings = ("-W", "error", "-W", "ignore:This process:DeprecationWarning")
+        return subprocess.run(
+            [sys.executable, "-P", *warnings, "-c", textwrap.dedent(program)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return run

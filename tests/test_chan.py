@@ -455,7 +455,8 @@ def test_a_capacity_may_be_any_index():
 
 
 @pytest.mark.parametrize(
-    "args, kwargs", [((0, object, "x"), {}), ((), {"name": 3}), ((), {"size": 3}), ((1, 2, 3, 4), {})]
+    "args, kwargs",
+    [((0, object, "x"), {}), ((), {"name": 3}), ((), {"size": 3}), ((1, 2, 3, 4), {})],
 )
 def test_wrong_arguments_are_type_errors(args, kwargs):
     with pytest.raises(TypeError):
@@ -517,7 +518,9 @@ def test_a_repr_shows_name_type_fill_and_state():
     assert repr(gs.Chan(1, "<ih")).endswith(" '<ih' 0/1 open>")
 
 
-@pytest.mark.parametrize("make", [gs.Chan, lambda: gs.Chan().sender(), lambda: gs.Chan().receiver()])
+@pytest.mark.parametrize(
+    "make", [gs.Chan, lambda: gs.Chan().sender(), lambda: gs.Chan().receiver()]
+)
 @pytest.mark.parametrize("copier", [pickle.dumps, copy.copy, copy.deepcopy])
 def test_a_handle_cannot_be_copied_and_says_what_to_do(make, copier):
     with pytest.raises(TypeError, match="hand the .* itself to threads"):
@@ -623,7 +626,10 @@ def test_collecting_garbage_spares_what_a_live_channel_holds():
         for i in range(2500):
             ch.send([-i])
         gc.collect()
-        assert [ch.recv()[0] for _ in range(5000)] == [*range(2500, 5000), *(-i for i in range(2500))]
+        assert [ch.recv()[0] for _ in range(5000)] == [
+            *range(2500, 5000),
+            *(-i for i in range(2500)),
+        ]
 
 
 def test_collecting_garbage_while_threads_pass_objects_loses_none():

@@ -21,7 +21,9 @@ def in_thread(call):
 # ---- send_many ----
 
 
-@pytest.mark.parametrize("wrap", [list, tuple, iter, lambda values: (v for v in values), dict.fromkeys])
+@pytest.mark.parametrize(
+    "wrap", [list, tuple, iter, lambda values: (v for v in values), dict.fromkeys]
+)
 @pytest.mark.parametrize("n", [0, 1, 5, 3000])
 def test_all_values_go_in_order_and_are_counted(wrap, n):
     ch = gs.Chan(3000, int)
@@ -218,7 +220,14 @@ def test_records_larger_than_a_batch_arrive():
 
 
 @pytest.mark.parametrize(
-    "n, error", [(0, ValueError), (-1, ValueError), (-(10**30), ValueError), ("1", TypeError), (None, TypeError)]
+    "n, error",
+    [
+        (0, ValueError),
+        (-1, ValueError),
+        (-(10**30), ValueError),
+        ("1", TypeError),
+        (None, TypeError),
+    ],
 )
 def test_a_number_that_is_none_is_refused(n, error):
     ch = gs.Chan(2)
@@ -229,7 +238,8 @@ def test_a_number_that_is_none_is_refused(n, error):
 
 
 @pytest.mark.parametrize(
-    "type, code", [(int, "q"), (int, "l"), (float, "d"), ("d", "d"), ("q", "q"), ("<q", "q"), ("h", "h")]
+    "type, code",
+    [(int, "q"), (int, "l"), (float, "d"), ("d", "d"), ("q", "q"), ("<q", "q"), ("h", "h")],
 )
 def test_into_a_buffer_of_the_item_format(type, code):
     ch = gs.Chan(10, type)

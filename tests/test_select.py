@@ -258,7 +258,18 @@ def test_a_timeout_of_zero_takes_what_is_ready():
 
 @pytest.mark.parametrize(
     "case",
-    [1, "ch", object(), [gs.Chan(), 1], (), (gs.Chan(),), (gs.Chan(), 1, 2), (1, 2), (None, 1), gs.Chan],
+    [
+        1,
+        "ch",
+        object(),
+        [gs.Chan(), 1],
+        (),
+        (gs.Chan(),),
+        (gs.Chan(), 1, 2),
+        (1, 2),
+        (None, 1),
+        gs.Chan,
+    ],
 )
 def test_what_is_no_case_is_a_type_error_that_names_the_place(case):
     ready = full()

@@ -2,8 +2,6 @@
 #define _GNU_SOURCE
 #include "coro.h"
 
-#include "switch.h"
-
 #include <pthread.h>
 #include <string.h>
 
@@ -11,11 +9,8 @@
 void *__tsan_get_current_fiber(void);
 void *__tsan_create_fiber(unsigned flags);
 void __tsan_destroy_fiber(void *fiber);
-void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 #endif
 #ifdef GS__ASAN
-void __sanitizer_start_switch_fiber(void **fake_stack, const void *bottom, size_t size);
-void __sanitizer_finish_switch_fiber(void *fake_stack, const void **bottom, size_t *size);
 void __asan_unpoison_memory_region(void const volatile *address, size_t size);
 #endif
 
@@ -26,19 +21,21 @@ void *gs__switch_prepare(char *top, char *bottom, void (*entry)(void *), void *a
 {
     (void)bottom;
 #if defined(__x86_64__)
-    /* As gs__switch leaves it: control words, r15 r14 r13 r12 rbx rbp, the address to go on at; above
-     * that a word, so that the stack is aligned at the call. */
-    void **sp = (void **)top - 10;
+    /* As gs__switch leaves it: control words, the address to go on at, rbp, which is 0 where a walk of
+     * frames ends; then what gs__switch_begin takes. */
+    void **sp = (void **)top - 6;
     uint32_t mxcsr;
     uint16_t fpu;
     __asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
     __asm__ volatile("fnstcw %0" : "=m"(fpu));
-    memset(sp, 0, 10 * sizeof *sp);
+    sp[0] = NULL;
     memcpy((char *)sp, &mxcsr, sizeof mxcsr);
     memcpy((char *)sp + 4, &fpu, sizeof fpu);
-    sp[3] = arg;
-    sp[4] = (void *)(uintptr_t)entry;
-    sp[7] = (void *)(uintptr_t)gs__switch_begin;
+    sp[1] = (void *)(uintptr_t)gs__switch_begin;
+    sp[2] = NULL;
+    sp[3] = (void *)(uintptr_t)entry;
+    sp[4] = arg;
+    sp[5] = NULL;
 #elif defined(__aarch64__)
     void **sp = (void **)top - 22;
     uint64_t fpcr;
@@ -77,8 +74,9 @@ void gs__coro_init_thread(gs__coro *coro)
 void gs__coro_init(gs__coro *coro, gs__stack stack, void (*entry)(void *), void *arg)
 {
     char *usable = stack.bottom + gs__stack_guard_size(stack.size);
-    coro->stack = stack;
-    coro->sp = gs__switch_prepare(gs__stack_top(&stack), usable, entry, arg);
+    coro->stack.bottom = stack.bottom;
+    coro->stack.size = stack.size;
+    coro->sp = gs__switch_prepare(gs__stack_top(&coro->stack), usable, entry, arg);
 #ifdef GS__TSAN
     coro->fiber = __tsan_create_fiber(0);
 #endif
@@ -103,21 +101,6 @@ gs__stack gs__coro_fini(gs__coro *coro)
     coro->stack.bottom = NULL;
     coro->sp = NULL;
     return stack;
-}
-
-void gs__coro_switch(gs__coro *from, gs__coro *to, bool ending)
-{
-    (void)ending;
-#ifdef GS__TSAN
-    __tsan_switch_to_fiber(to->fiber, 0);
-#endif
-#ifdef GS__ASAN
-    __sanitizer_start_switch_fiber(ending ? NULL : &from->fake_stack, to->bottom, to->size);
-#endif
-    gs__switch(&from->sp, to->sp);
-#ifdef GS__ASAN
-    __sanitizer_finish_switch_fiber(from->fake_stack, NULL, NULL);
-#endif
 }
 
 void gs__coro_began(void)

@@ -106,7 +106,8 @@ static void hang_child(gs_ctx *parent, gs_ctx *ctx)
 
 void gs__ctx_init(gs_ctx *ctx, enum gs__ctx_kind kind, gs_ctx *parent)
 {
-    atomic_store_explicit(&ctx->refs, 1, memory_order_relaxed); /* a snapshot may look at it */
+    /* A task's second one is the runtime's, until it has ended. A snapshot may look at it. */
+    atomic_store_explicit(&ctx->refs, kind == GS__CTX_TASK ? 2 : 1, memory_order_relaxed);
     atomic_init(&ctx->done, GS__CTX_ALIVE);
     gs__lock_init(&ctx->lock);
     ctx->kind = (uint8_t)kind;

@@ -260,9 +260,9 @@ int gs__runtime_stop(int64_t deadline)
                 gs__group_stop(group);
         }
         gs__monitor_stop();
+        gs__live_reset();
         for (int i = 0; i < GS__GROUPS_MOST; i++)
             atomic_store(&groups[i], NULL);
-        gs__live_reset();
         atomic_store(&running, false);
     }
     pthread_mutex_unlock(&changing);

@@ -26,19 +26,22 @@ static void count(gs__worker *w, int by)
                           memory_order_release);
 }
 
-static void push_ready(gs__worker *w, gs_task *task)
+/* With the lock held. */
+static void append(gs__worker *w, gs_task *task)
 {
-    gs__acquire(&w->lock);
-    gs__list_append(&w->ready, &task->link);
-    count(w, 1);
-    gs__release(&w->lock);
+    if (gs__unlikely(task->home != NULL)) {
+        gs__list_append(&w->pinned, &task->link);
+        atomic_fetch_add(&w->n_pinned, 1);
+    } else {
+        gs__list_append(&w->ready, &task->link);
+        count(w, 1);
+    }
 }
 
-static void push_pinned(gs__worker *w, gs_task *task)
+static void push(gs__worker *w, gs_task *task)
 {
     gs__acquire(&w->lock);
-    gs__list_append(&w->pinned, &task->link);
-    atomic_fetch_add(&w->n_pinned, 1);
+    append(w, task);
     gs__release(&w->lock);
 }
 
@@ -72,10 +75,15 @@ static gs_task *pop(gs__worker *w, bool oldest)
     return task_of(l);
 }
 
+static bool anything_queued(gs__worker *w)
+{
+    return atomic_load_explicit(&w->queued, memory_order_relaxed) ||
+           atomic_load_explicit(&w->n_pinned, memory_order_relaxed);
+}
+
 static gs_task *pick_queued(gs__worker *w, bool oldest)
 {
-    if (!atomic_load_explicit(&w->queued, memory_order_relaxed) &&
-        !atomic_load_explicit(&w->n_pinned, memory_order_relaxed))
+    if (!anything_queued(w))
         return NULL;
     gs__acquire(&w->lock);
     gs_task *task = pop(w, oldest);
@@ -127,24 +135,33 @@ static gs_task *pick_fairly(gs__worker *w)
     return task ? task : pick_queued(w, true);
 }
 
+/* The next task of the worker's queues, and `self` behind it, in one hold of the lock. */
+static gs_task *exchange_queued(gs__worker *w, gs_task *self)
+{
+    if (!anything_queued(w))
+        return NULL;
+    gs__acquire(&w->lock);
+    gs_task *task = pop(w, false);
+    if (task)
+        append(w, self);
+    gs__release(&w->lock);
+    return task;
+}
+
 gs_task *gs__pick_for_yield(gs__worker *w, gs_task *self)
 {
     gs_task *task;
-    if (++w->tick % FAIRNESS == 0) {
+    if (gs__unlikely(++w->tick % FAIRNESS == 0)) {
         task = pick_fairly(w);
     } else {
         task = take_next(w);
-        if (!task)
-            task = pick_queued(w, false);
+        if (!task && (task = exchange_queued(w, self)))
+            return task;
         if (!task)
             task = take_inbox(w);
     }
-    if (!task)
-        return NULL;
-    if (self->home)
-        push_pinned(w, self);
-    else
-        push_ready(w, self);
+    if (task)
+        push(w, self);
     return task;
 }
 
@@ -189,7 +206,7 @@ void gs__ready(gs_task *task)
     atomic_store_explicit(&task->state, GS__TASK_READY, memory_order_relaxed);
     gs__worker *home = task->home;
     if (home && home != w) {
-        push_pinned(home, task);
+        push(home, task);
         gs__wake_this(home);
         return;
     }
@@ -198,7 +215,7 @@ void gs__ready(gs_task *task)
         return;
     }
     if (home) {
-        push_pinned(w, task);
+        push(w, task);
         return;
     }
     gs_task *before = NULL;
@@ -207,7 +224,7 @@ void gs__ready(gs_task *task)
     else
         before = atomic_exchange_explicit(&w->next, task, memory_order_acq_rel);
     if (before)
-        push_ready(w, before);
+        push(w, before);
     tell_others(w, !before && !atomic_load_explicit(&w->queued, memory_order_relaxed));
 }
 

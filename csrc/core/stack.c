@@ -70,7 +70,7 @@ int gs__stack_class(size_t size)
 
 char *gs__stack_top(const gs__stack *stack)
 {
-    size_t colour = (uintptr_t)stack->bottom / stack->size % COLOURS;
+    size_t colour = ((uintptr_t)stack->bottom >> __builtin_ctzl(stack->size)) % COLOURS;
     return stack->bottom + stack->size - (1 + colour) * GS__CACHE_LINE;
 }
 

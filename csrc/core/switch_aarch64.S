@@ -1,9 +1,9 @@
 /* switch_aarch64.S: void gs__switch(void **save, void *to)
  *
  * Saves what the AAPCS64 leaves to the callee, x19 to x30 and d8 to d15, and the floating-point control
- * register, on the stack it leaves; then the same in reverse on the other. It leaves by br, not ret:
- * a ret would be predicted to return where this stack was entered. fpcr is written only where it
- * differs, as that stalls. */
+ * register, on the stack it leaves; then the same in reverse on the other. It leaves by ret,
+ * so that the processor's record of calls stays in step: what follows are the rets of callers, and those
+ * of the two stacks are mostly the same. fpcr is written only where it differs, as that stalls. */
         .text
         .globl  gs__switch
         .hidden gs__switch
@@ -42,7 +42,7 @@ gs__switch:
         ldp     d12, d13, [sp, #128]
         ldp     d14, d15, [sp, #144]
         add     sp, sp, #176
-        br      x30
+        ret
         .cfi_endproc
         .size   gs__switch, .-gs__switch
 

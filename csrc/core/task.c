@@ -31,7 +31,7 @@ static gs__lock records_lock; /* guards what follows */
 static chunk *chunks;
 static gs__list records = {{&records.head, &records.head}};
 static uint64_t last_id;
-static atomic_long foreign_live; /* tasks made by foreign threads */
+static atomic_long foreign_made; /* tasks made by foreign threads */
 
 static struct gs__task_cache *cache_of(gs__worker *w)
 {
@@ -82,7 +82,7 @@ static void shrink_cache(struct gs__task_cache *cache, int to)
 {
     gs__acquire(&records_lock);
     for (; cache->n_free > to; cache->n_free--)
-        gs__list_append(&records, gs__list_pop(&cache->free));
+        gs__list_prepend(&records, gs__list_pop(&cache->free));
     gs__release(&records_lock);
 }
 
@@ -129,33 +129,57 @@ void gs__tasks_reset(void)
     gs__lock_init(&records_lock);
     chunks = NULL;
     gs__list_init(&records);
-    atomic_store(&foreign_live, 0);
+    atomic_store(&foreign_made, 0);
 }
 
-long gs__live_tasks(void)
+/* Over the workers of all groups. */
+static long sum_over_workers(long (*of)(gs__worker *))
 {
-    long live = atomic_load(&foreign_live);
+    long sum = 0;
     gs__group *group;
     for (int g = 0; (group = gs__group_at(g)); g++)
         for (int i = 0; i < GS__WORKERS_MOST; i++) {
             gs__worker *w = atomic_load(&group->workers[i]);
-            live += w ? atomic_load(&w->live) : 0;
+            sum += w ? of(w) : 0;
         }
-    return live;
+    return sum;
+}
+
+static long made_on(gs__worker *w)
+{
+    return atomic_load(&w->made);
+}
+
+static long ended_on(gs__worker *w)
+{
+    return atomic_load(&w->ended);
+}
+
+/* Who ended is summed before who was made: so a task is never missed, whichever workers it was made
+ * and ended on meanwhile. */
+long gs__live_tasks(void)
+{
+    long ended = sum_over_workers(ended_on);
+    return atomic_load(&foreign_made) + sum_over_workers(made_on) - ended;
+}
+
+static long forget(gs__worker *w)
+{
+    atomic_store(&w->made, 0);
+    atomic_store(&w->ended, 0);
+    return 0;
 }
 
 void gs__live_reset(void)
 {
-    atomic_store(&foreign_live, 0);
+    atomic_store(&foreign_made, 0);
+    sum_over_workers(forget);
 }
 
-static void count_live(gs__worker *w, int by)
+static void step(atomic_long *counter)
 {
-    if (w)
-        atomic_store_explicit(&w->live, atomic_load_explicit(&w->live, memory_order_relaxed) + by,
-                              memory_order_release);
-    else
-        atomic_fetch_add(&foreign_live, by);
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+                          memory_order_release);
 }
 
 long gs__debug_tasks(gs_task **tasks, long n)
@@ -310,13 +334,15 @@ gs_task *gs__task_spawn(const gs__spawn *spawn, int *error)
     if (copy_args(task, spawn) != GS_OK)
         goto no_args;
     gs__ctx_init(&task->ctx, GS__CTX_TASK, spawn->parent);
-    gs__ctx_ref(&task->ctx); /* the runtime's, until it has ended; the other is the caller's */
     if (gs__ctx_is_done(&task->ctx)) {
         gs__wakes none;
         gs__wakes_init(&none);
         gs__task_signal_stop(task, &none);
     }
-    count_live(w, 1);
+    if (w)
+        step(&w->made);
+    else
+        atomic_fetch_add(&foreign_made, 1);
     atomic_store_explicit(&task->id, take_id(cache), memory_order_release);
     *error = GS_OK;
     gs__ready_fresh(task);
@@ -340,7 +366,10 @@ static void tell_end(gs_task *task)
     gs__wakes_init(&wakes);
     gs__list_init(&hooks);
     gs__acquire(&task->lock);
-    atomic_store(&task->state, GS__TASK_ENDED);
+    if (gs__list_empty(&task->waiters))
+        atomic_store_explicit(&task->state, GS__TASK_ENDED, memory_order_release);
+    else
+        atomic_store(&task->state, GS__TASK_ENDED); /* before the claims: see waiter.h */
     for (gs__link *l; (l = gs__list_pop(&task->waiters));) {
         gs__waiter *waiter = gs__container(l, gs__waiter, link);
         if (!waiter->party)
@@ -364,7 +393,7 @@ static void end(gs_task *task, int code)
     task->code = code;
     if (asked && code == GS_ECANCELED)
         task->flags |= GS__TASK_CANCELED;
-    count_live(task->worker, -1);
+    step(&task->worker->ended);
     tell_end(task);
 }
 
@@ -411,7 +440,7 @@ bool gs__task_was_canceled(gs_task *task)
 
 void gs__task_free(gs_task *task)
 {
-    atomic_store(&task->id, 0);
+    atomic_store_explicit(&task->id, 0, memory_order_release);
     free_name(task);
     gs__free(task->message);
     if (task->result.kind == GS_VALUE_STR || task->result.kind == GS_VALUE_BYTES)
@@ -482,8 +511,51 @@ bool gs__task_unhook(gs_task *task, gs__task_hook *hook)
     return hung;
 }
 
+/* A wait for one task and nothing that needs a timer or another context: most joins. Its lock is held
+ * until the one who waits has left its stack, so the end cannot fall between. */
+typedef struct joining {
+    gs__wait wait;
+    gs__waiter waiter;
+    gs_task *task;
+} joining;
+
+static void unlock_joined(gs__wait *wait)
+{
+    gs__release(&gs__container(wait, joining, wait)->task->lock);
+}
+
+static int join(gs_task *task, gs__party *self, bool own, int64_t deadline)
+{
+    joining j = {.task = task};
+    j.wait.unlock = unlock_joined;
+    j.wait.deadline = deadline;
+    j.wait.own = own;
+    j.wait.on = gs__on_select(1);
+    j.waiter.party = self;
+    j.waiter.outcome = GS__CASE;
+    gs__acquire(&task->lock);
+    if (gs__task_ended(task)) {
+        gs__release(&task->lock);
+        return GS_OK;
+    }
+    gs__list_append(&task->waiters, &j.waiter.link);
+    unsigned outcome = gs__wait_for_claim(self, &j.wait);
+    if (outcome == GS__CASE)
+        return GS_OK;
+    gs__task_unhang(task, &j.waiter);
+    return outcome == GS__CANCELED ? GS_ECANCELED
+           : outcome == GS__TIMEDOUT ? GS_ETIMEDOUT : GS__EINTR;
+}
+
 int gs__task_wait(gs_task *task, gs_ctx *scope, int64_t deadline)
 {
+    if (gs__task_ended(task))
+        return GS_OK;
+    gs__party *self = gs__self();
+    bool own = scope && gs__is_own_ctx(self, scope);
+    if ((!scope || own) &&
+        (deadline == GS_FOREVER || (deadline && self->kind == GS__PARTY_THREAD)))
+        return join(task, self, own, deadline);
     gs__select_case ended = {.kind = GS__CASE_TASK, .on.task = task};
     int code = gs__select(&ended, 1, scope, deadline);
     return code == 0 ? GS_OK : code == GS_EAGAIN ? GS_ETIMEDOUT : code;

@@ -130,7 +130,8 @@ void gs__park_task(gs_task *self, void (*unlock)(void *), void *arg)
 void gs__yield_task(gs_task *self)
 {
     gs__worker *w = self->worker;
-    __atomic_fetch_and(&self->call.signal, ~GS__SIGNAL_GIVE_WAY, __ATOMIC_RELAXED);
+    if (gs__unlikely(gs__task_signal(self) & GS__SIGNAL_GIVE_WAY))
+        __atomic_fetch_and(&self->call.signal, ~GS__SIGNAL_GIVE_WAY, __ATOMIC_RELAXED);
     if (gs__unlikely(atomic_load_explicit(&w->stuck, memory_order_relaxed)))
         gs__set_stuck(w, false);
     atomic_store_explicit(&self->state, GS__TASK_READY, memory_order_relaxed);
@@ -332,7 +333,6 @@ static gs__worker *make_worker(gs__group *group, int index)
         atomic_store(&group->workers[index], w);
     }
     w->searching = false;
-    atomic_store(&w->live, 0);
     atomic_store(&w->stuck, false);
     return w;
 }

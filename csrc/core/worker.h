@@ -34,7 +34,8 @@ typedef struct gs__worker {
     gs__parker *parker;
     gs__link idle_link;        /* on group->idle; guarded by the group's lock */
     bool woken_to_search;      /* set by who takes it off group->idle */
-    atomic_long live;          /* tasks made here less tasks ended here; written by the worker only */
+    atomic_long made;          /* tasks made here, tasks ended here; only the worker writes them */
+    atomic_long ended;
     gs__stack_cache stacks;
     struct gs__task_cache *tasks; /* task.c's */
     void *signal_stack;

@@ -1,12 +1,12 @@
-/* aio.c: operations that an asyncio loop waits for: AsyncOp, and Completions, where those of one loop
- * arrive. The Python half is pygostop/_aio.py.
+/* aio.c: operations that an asyncio loop waits for: AsyncOp, and Completions, where those of one
+ * loop arrive. The Python half is pygostop/_aio.py.
  *
  * A thread that completes an operation puts it on its loop's mailbox and makes the mailbox's
  * descriptor readable, without the GIL and without knowing of Python; the loop then drains it. What
  * always holds:
- *  - The mailbox is memory of its own, by reference: the Completions has one, an operation under way
- *    has one, and `notify` has one from the start of the operation to its own end, as it touches the
- *    mailbox after the loop may have been quicker, ended the operation and closed itself.
+ *  - The mailbox is memory of its own, by reference: the Completions has one, an operation under
+ *    way has one, and `notify` has one from the start of the operation to its own end, as it touches
+ *    the mailbox after the loop may have been quicker, ended the operation and closed itself.
  *  - The mailbox's lock guards `done`, `signalled`, and each operation's `link` and `arrived`.
  *  - The descriptor is readable whenever `signalled`, which is set whenever `done` is not empty.
  *  - An operation under way has not left `gs__async_finish` behind it; its dealloc undoes it, so a
@@ -30,7 +30,7 @@ typedef struct mailbox {
     atomic_uint refs;
     int read_fd, write_fd; /* one and the same for an eventfd */
     gs__lock lock;
-    gs__list done;         /* async_op.link: happened, not drained */
+    gs__list done; /* async_op.link: happened, not drained */
     bool signalled;
 } mailbox;
 
@@ -111,17 +111,17 @@ typedef struct async_op {
     PyObject_HEAD
     gs__async async;
     gs__py_cases cases;
-    gs__link link;      /* on mailbox.done */
-    bool arrived;       /* notify has been here */
-    uint8_t state;      /* enum op_state */
+    gs__link link; /* on mailbox.done */
+    bool arrived;  /* notify has been here */
+    uint8_t state; /* enum op_state */
     bool nowait;
     bool checkpoint;
     unsigned generation;
-    int code;           /* once over: the index of the case, or a negative code */
+    int code; /* once over: the index of the case, or a negative code */
     int64_t deadline;
-    gs_ctx *scope;      /* from poll on, where it is a checkpoint */
-    mailbox *box;       /* under way only */
-    PyObject *call;     /* a str, which cases.call points into */
+    gs_ctx *scope;  /* from poll on, where it is a checkpoint */
+    mailbox *box;   /* under way only */
+    PyObject *call; /* a str, which cases.call points into */
 } async_op;
 
 static PyObject *op_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -445,8 +445,9 @@ static PyMethodDef op_methods[] = {
 };
 
 static PyType_Slot op_slots[] = {
-    {Py_tp_doc, (void *)PyDoc_STR("AsyncOp(call, cases, *, timeout=None, nowait=False, checkpoint=True)"
-                                  "\n--\n\nA select that an asyncio loop waits for.")},
+    {Py_tp_doc,
+     (void *)PyDoc_STR("AsyncOp(call, cases, *, timeout=None, nowait=False, checkpoint=True)"
+                       "\n--\n\nA select that an asyncio loop waits for.")},
     {Py_tp_new, op_new},
     {Py_tp_dealloc, op_dealloc},
     {Py_tp_traverse, op_traverse},
@@ -457,7 +458,8 @@ static PyType_Slot op_slots[] = {
 
 static PyMethodDef completions_methods[] = {
     {"fileno", (PyCFunction)completions_fileno, METH_NOARGS,
-     PyDoc_STR("fileno($self, /)\n--\n\nThe descriptor that is readable when there is something to drain.")},
+     PyDoc_STR("fileno($self, /)\n--\n\nThe descriptor that is readable when there is something to "
+               "drain.")},
     {"drain", (PyCFunction)completions_drain, METH_NOARGS,
      PyDoc_STR("drain($self, /)\n--\n\nThe AsyncOps that happened, oldest first.")},
     {NULL},
@@ -481,7 +483,8 @@ static PyType_Spec completions_spec = {"pygostop._core.Completions", sizeof(comp
 int gs__py_aio_exec(PyObject *module, gs__state *state)
 {
     state->async_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &op_spec, NULL);
-    state->completions_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &completions_spec, NULL);
+    state->completions_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &completions_spec, NULL);
     if (!state->async_type || !state->completions_type)
         return -1;
     return PyModule_AddType(module, state->async_type) < 0 ||

@@ -17,7 +17,8 @@ int gs__py_args(const gs__py_params *params, PyObject *const *args, Py_ssize_t n
         out[n++] = NULL;
     if (nargs > params->n_positional) {
         PyErr_Format(PyExc_TypeError, "%s() takes at most %d positional argument%s (%zd given)",
-                     params->call, params->n_positional, params->n_positional == 1 ? "" : "s", nargs);
+                     params->call, params->n_positional, params->n_positional == 1 ? "" : "s",
+                     nargs);
         return -1;
     }
     for (Py_ssize_t i = 0; i < nargs; i++)

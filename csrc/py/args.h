@@ -11,8 +11,8 @@ typedef struct gs__py_params {
     const char *names[6]; /* NULL after the last */
 } gs__py_params;
 
-/* Puts each argument at its place in `out`, borrowed; NULL for one that was not given. 0, or -1 with
- * TypeError. */
+/* Puts each argument at its place in `out`, borrowed; NULL for one that was not given. 0, or -1
+ * with TypeError. */
 int gs__py_args(const gs__py_params *params, PyObject *const *args, Py_ssize_t nargs,
                 PyObject *kwnames, PyObject **out);
 

@@ -1,7 +1,7 @@
 /* block.h: the one place where the bindings give up the GIL to wait.
  *
- * A blocking call of the core stands between gs__py_block_begin and gs__py_block_end, in a loop that
- * ends when gs__py_interrupted says so:
+ * A blocking call of the core stands between gs__py_block_begin and gs__py_block_end, in a loop
+ * that ends when gs__py_interrupted says so:
  *
  *     do {
  *         PyThreadState *saved = gs__py_block_begin();
@@ -25,8 +25,7 @@ static inline int gs__py_may_block(void)
 {
     if (gs__unlikely(gs__task_current() != NULL)) {
         PyErr_SetString(PyExc_RuntimeError,
-                        "Python code called by a C task cannot wait: wait in the task itself, or use "
-                        "the _nowait calls");
+                        "Python code that a C task called cannot wait: wait in the task itself");
         return -1;
     }
     return 0;

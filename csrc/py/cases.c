@@ -6,9 +6,14 @@
 
 #include "block.h"
 
+static const gs__codec *codec_of(PyObject *chan)
+{
+    return &((gs__py_chan *)chan)->codec;
+}
+
 static size_t words_of(PyObject *chan)
 {
-    size_t size = GS_TYPE_SIZE(((gs__py_chan *)chan)->codec.type);
+    size_t size = GS_TYPE_SIZE(codec_of(chan)->type);
     return (size + sizeof(uint64_t) - 1) / sizeof(uint64_t);
 }
 
@@ -94,15 +99,16 @@ static int make_items(gs__py_cases *cases, PyObject *const *args)
     for (int i = 0; i < cases->n; i++) {
         gs__select_case *one = &cases->cases[i];
         if (one->kind == GS__CASE_SEND &&
-            gs__py_item_from(cases->state, cases->on[i], PyTuple_GET_ITEM(args[i], 1), one->item) < 0)
+            gs__codec_write(codec_of(cases->on[i]), cases->on[i], PyTuple_GET_ITEM(args[i], 1),
+                            one->item) < 0)
             return -1;
         cases->n_items = i + 1;
     }
     return 0;
 }
 
-int gs__py_cases_init(gs__py_cases *cases, gs__state *state, const char *call, PyObject *const *args,
-                      Py_ssize_t n)
+int gs__py_cases_init(gs__py_cases *cases, gs__state *state, const char *call,
+                      PyObject *const *args, Py_ssize_t n)
 {
     if (n > GS__SELECT_MAX) {
         PyErr_Format(PyExc_ValueError, "%s: at most %d cases, not %zd", call, GS__SELECT_MAX, n);
@@ -235,7 +241,7 @@ void gs__py_cases_clear(gs__py_cases *cases)
     gs__py_cases_release(cases);
     for (int i = 0; i < cases->n_items; i++)
         if (cases->cases[i].kind == GS__CASE_SEND)
-            gs__py_item_drop(cases->state, cases->on[i], cases->cases[i].item);
+            gs__codec_drop(codec_of(cases->on[i]), cases->cases[i].item);
     for (int i = 0; i < cases->n; i++)
         Py_XDECREF(cases->on[i]);
     cases->n = cases->n_items = 0;

@@ -3,10 +3,10 @@
  *
  * Garbage collection. The objects that a channel buffers are reached by C tasks and by blocked
  * threads too, of which the collector knows nothing, and which may take one between its two passes
- * without the GIL. So they are visited only where the gs_chan has one reference, this Chan's: nobody
- * else can get one while the collector holds the GIL, and no lock is needed. Elsewhere they count as
- * reachable. Values that were put back, or that a blocked sender still holds, count as reachable
- * too. */
+ * without the GIL. So they are visited only where the gs_chan has one reference, this Chan's:
+ * nobody else can get one while the collector holds the GIL, and no lock is needed. Elsewhere they
+ * count as reachable. Values that were put back, or that a blocked sender still holds, count as
+ * reachable too. */
 #include "py_chan.h"
 
 static const char *short_name(PyTypeObject *type)
@@ -78,8 +78,8 @@ static PyObject *new_chan(PyTypeObject *type, const gs__codec *codec, PyObject *
                      Py_TYPE(name)->tp_name);
         return NULL;
     }
-    gs__py_chan *self = new_handle(state, type, codec, name == Py_None ? NULL : name,
-                                   GS__PY_RECVS | GS__PY_SENDS);
+    gs__py_chan *self =
+        new_handle(state, type, codec, name == Py_None ? NULL : name, GS__PY_RECVS | GS__PY_SENDS);
     if (!self)
         return NULL;
     self->ch = gs__chan_new(gs__codec_elem(codec), capacity);
@@ -181,12 +181,11 @@ PyObject *gs__py_chan_repr(gs__py_chan *self)
         return NULL;
     const char *closed = gs__chan_closed(self->ch) ? "closed" : "open";
     size_t count = gs__chan_len(self->ch), capacity = self->ch->capacity;
-    PyObject *repr =
-        self->name
-            ? PyUnicode_FromFormat("<%s %R %U %zu/%zu %s>", type, self->name, label, count, capacity,
-                                   closed)
-            : PyUnicode_FromFormat("<%s #%llu %U %zu/%zu %s>", type,
-                                   (unsigned long long)self->ch->id, label, count, capacity, closed);
+    PyObject *repr = self->name ? PyUnicode_FromFormat("<%s %R %U %zu/%zu %s>", type, self->name,
+                                                       label, count, capacity, closed)
+                                : PyUnicode_FromFormat("<%s #%llu %U %zu/%zu %s>", type,
+                                                       (unsigned long long)self->ch->id, label,
+                                                       count, capacity, closed);
     Py_DECREF(label);
     return repr;
 }
@@ -268,8 +267,7 @@ void gs__py_chan_dealloc(gs__py_chan *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    Py_TRASHCAN_BEGIN(self, gs__py_chan_dealloc)
-    if (self->weakrefs)
+    Py_TRASHCAN_BEGIN(self, gs__py_chan_dealloc) if (self->weakrefs)
         PyObject_ClearWeakRefs((PyObject *)self);
     if (self->ch && !self->whole && is_current(self))
         gs__chan_unref(self->ch);

@@ -65,9 +65,8 @@ static int send_converted(sending *s, char *items, size_t n)
 /* A list may change while its values' own code runs, so it is looked at afresh each time. */
 static PyObject *item_of(PyObject *sequence, Py_ssize_t i)
 {
-    return i < PySequence_Fast_GET_SIZE(sequence)
-               ? Py_NewRef(PySequence_Fast_GET_ITEM(sequence, i))
-               : NULL;
+    return i < PySequence_Fast_GET_SIZE(sequence) ? Py_NewRef(PySequence_Fast_GET_ITEM(sequence, i))
+                                                  : NULL;
 }
 
 /* A list or a tuple. The values before a misfit are sent first, so it is remembered meanwhile. */
@@ -79,7 +78,8 @@ static int send_sequence(sending *s, PyObject *sequence, char *room, size_t n_ro
         size_t n = 0;
         bool fits = true;
         do {
-            fits = gs__codec_write(&s->self->codec, (PyObject *)s->self, value, room + n * size) == 0;
+            fits =
+                gs__codec_write(&s->self->codec, (PyObject *)s->self, value, room + n * size) == 0;
             Py_DECREF(value);
             n += fits;
             i += fits;
@@ -136,7 +136,8 @@ static int send_iterable(sending *s, PyObject *values)
     return result;
 }
 
-/* 1 where `values` is a buffer of one dimension whose items go as they lie; -1 with an exception. */
+/* 1 where `values` is a buffer of one dimension whose items go as they lie; -1 with an
+ * exception. */
 static int sendable_buffer(gs__py_chan *self, PyObject *values, Py_buffer *view)
 {
     /* A bool's byte may have any bits in a foreign buffer. */
@@ -321,7 +322,8 @@ static int check_into(gs__py_chan *self, PyObject *into, const Py_buffer *view, 
         return -1;
     if (!matches) {
         PyErr_Format(PyExc_TypeError,
-                     "recv_many: the items of into, format %s of %zd bytes each, are not those of %R",
+                     "recv_many: the items of into, format %s of %zd bytes each, are not those of "
+                     "%R",
                      view->format ? view->format : "B", view->itemsize, self);
         return -1;
     }
@@ -341,7 +343,8 @@ static PyObject *recv_into(gs__py_chan *self, PyObject *into, size_t n, gs_ctx *
         if (PyErr_ExceptionMatches(PyExc_BufferError) || PyErr_ExceptionMatches(PyExc_ValueError) ||
             PyErr_ExceptionMatches(PyExc_TypeError))
             PyErr_Format(PyExc_TypeError,
-                         "recv_many: into must be a writable C-contiguous buffer; this %.100s is none",
+                         "recv_many: into must be a writable C-contiguous buffer; this %.100s is "
+                         "none",
                          Py_TYPE(into)->tp_name);
         return NULL;
     }

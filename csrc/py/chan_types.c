@@ -6,72 +6,92 @@
 #define FAST METH_FASTCALL | METH_KEYWORDS
 #define FUNCTION(f) ((PyCFunction)(void (*)(void))(f))
 
-#define SENDING_METHODS                                                                         \
-    {"send", FUNCTION(gs__py_chan_send), FAST,                                                  \
-     PyDoc_STR("send($self, /, value, timeout=None)\n--\n\n"                                    \
-               "Blocks until value is taken or buffered; timeout is in seconds.\n\n"            \
-               "ChannelClosed if closed; TimeoutError; Cancelled if the scope is done; TypeError\n" \
-               "or OverflowError for a value that does not fit. It was not sent then.")},       \
-    {"send_nowait", FUNCTION(gs__py_chan_send_nowait), METH_O,                                  \
-     PyDoc_STR("send_nowait($self, value, /)\n--\n\n"                                           \
-               "Sends if nothing has to be waited for; else WouldBlock. ChannelClosed if closed.")}, \
-    {"send_many", FUNCTION(gs__py_chan_send_many), FAST,                                        \
-     PyDoc_STR("send_many($self, /, values, timeout=None)\n--\n\n"                              \
-               "Sends all values of an iterable in order, and gives how many that is. A buffer of\n" \
-               "the channel's item format, such as a NumPy array, goes without conversion.\n\n" \
-               "timeout, in seconds, is for all of them. What ends it half way (the errors of send)\n" \
-               "leaves the values before it sent: the exception's sent is their number.")},     \
-    {"send_async", FUNCTION(gs__py_chan_send_async), METH_O,                                    \
-     PyDoc_STR("send_async($self, value, /)\n--\n\n"                                            \
-               "A coroutine for asyncio that sends value. Cancelled, it has not sent; where the\n" \
-               "value was already taken, it returns instead. Raises what send does.")},         \
-    {"close", FUNCTION(gs__py_chan_close), METH_NOARGS,                                         \
-     PyDoc_STR("close($self, /)\n--\n\n"                                                        \
-               "Ends it: later sends, and those that wait, raise ChannelClosed; receives drain what\n" \
-               "is buffered first. Closing twice is harmless.")},                               \
-    {"__enter__", FUNCTION(gs__py_chan_enter_block), METH_NOARGS, NULL},                        \
-    {"__exit__", FUNCTION(gs__py_chan_exit_block), METH_FASTCALL,                               \
-     PyDoc_STR("__exit__($self, /, *exc_info)\n--\n\nCloses the channel.")}
+/* ---- what help() says ---- */
 
-#define RECEIVING_METHODS                                                                       \
-    {"recv", FUNCTION(gs__py_chan_recv), FAST,                                                  \
-     PyDoc_STR("recv($self, /, timeout=None)\n--\n\n"                                           \
-               "The next value; blocks until there is one; timeout is in seconds.\n\n"          \
-               "ChannelClosed when closed and drained; TimeoutError; Cancelled if the scope is done.\n" \
-               "Nothing was taken then.")},                                                     \
-    {"recv_ok", FUNCTION(gs__py_chan_recv_ok), FAST,                                            \
-     PyDoc_STR("recv_ok($self, /, timeout=None)\n--\n\n"                                        \
-               "Go's comma-ok: (value, True), or (None, False) when closed and drained. Else as recv.")}, \
-    {"recv_nowait", FUNCTION(gs__py_chan_recv_nowait), METH_NOARGS,                             \
-     PyDoc_STR("recv_nowait($self, /)\n--\n\n"                                                  \
-               "The next value if there is one; else WouldBlock. ChannelClosed when closed and drained.")}, \
-    {"recv_many", FUNCTION(gs__py_chan_recv_many), FAST,                                        \
-     PyDoc_STR("recv_many($self, /, n, into=None, timeout=None)\n--\n\n"                        \
-               "Waits for the first value, for timeout seconds at the most, then takes what is\n" \
-               "there, up to n values: a list. With into, a writable C-contiguous buffer of the\n" \
-               "channel's item format with room for n items, they are written there, and their\n" \
-               "number is given.\n\n"                                                           \
-               "TypeError, ValueError: an into that does not fit, an n below 1. Else as recv.")}, \
-    {"recv_async", FUNCTION(gs__py_chan_recv_async), METH_NOARGS,                               \
-     PyDoc_STR("recv_async($self, /)\n--\n\n"                                                   \
-               "A coroutine for asyncio that receives the next value. Cancelled, it has taken none:\n" \
-               "one that was already handed over is put back in front. Raises what recv does.")}
+PyDoc_STRVAR(send_doc, "send($self, /, value, timeout=None)\n--\n\n"
+                       "Blocks until value is taken or buffered; timeout is in seconds.\n\n"
+                       "ChannelClosed if closed; TimeoutError; Cancelled if the scope is done;\n"
+                       "TypeError or OverflowError for a value that does not fit. It was not sent\n"
+                       "then.");
+PyDoc_STRVAR(send_nowait_doc, "send_nowait($self, value, /)\n--\n\n"
+                              "Sends if nothing has to be waited for; else WouldBlock.\n\n"
+                              "ChannelClosed if closed.");
+PyDoc_STRVAR(send_many_doc,
+             "send_many($self, /, values, timeout=None)\n--\n\n"
+             "Sends all values of an iterable in order, and gives how many that is.\n"
+             "A buffer of the channel's item format, such as a NumPy array, goes\n"
+             "without conversion. timeout, in seconds, is for all of them.\n\n"
+             "What ends it half way (the errors of send) leaves the values before it\n"
+             "sent: the exception's sent is their number.");
+PyDoc_STRVAR(send_async_doc, "send_async($self, value, /)\n--\n\n"
+                             "A coroutine for asyncio that sends value; raises what send does.\n\n"
+                             "Cancelled, it has not sent; where the value was already taken, it\n"
+                             "returns instead.");
+PyDoc_STRVAR(close_doc, "close($self, /)\n--\n\n"
+                        "Ends it: later sends, and those that wait, raise ChannelClosed; receives\n"
+                        "drain what is buffered first. Closing twice is harmless.");
+PyDoc_STRVAR(exit_doc, "__exit__($self, /, *exc_info)\n--\n\n"
+                       "Closes the channel.");
+PyDoc_STRVAR(recv_doc,
+             "recv($self, /, timeout=None)\n--\n\n"
+             "The next value; blocks until there is one; timeout is in seconds.\n\n"
+             "ChannelClosed when closed and drained; TimeoutError; Cancelled if the scope\n"
+             "is done. Nothing was taken then.");
+PyDoc_STRVAR(recv_ok_doc,
+             "recv_ok($self, /, timeout=None)\n--\n\n"
+             "Go's comma-ok: (value, True), or (None, False) when closed and drained.\n\n"
+             "TimeoutError, Cancelled as recv.");
+PyDoc_STRVAR(recv_nowait_doc, "recv_nowait($self, /)\n--\n\n"
+                              "The next value if there is one; else WouldBlock.\n\n"
+                              "ChannelClosed when closed and drained.");
+PyDoc_STRVAR(recv_many_doc,
+             "recv_many($self, /, n, into=None, timeout=None)\n--\n\n"
+             "Waits for the first value, for timeout seconds at the most, then takes\n"
+             "what is there, up to n values: a list. With into, a writable\n"
+             "C-contiguous buffer of the channel's item format with room for n items,\n"
+             "they are written there, and their number is given.\n\n"
+             "TypeError, ValueError: an into that does not fit, an n below 1. Else as\n"
+             "recv.");
+PyDoc_STRVAR(recv_async_doc,
+             "recv_async($self, /)\n--\n\n"
+             "A coroutine for asyncio that receives the next value; raises what recv\n"
+             "does.\n\n"
+             "Cancelled, it has taken none: one that was already handed over is put\n"
+             "back in front.");
+PyDoc_STRVAR(sender_doc, "sender($self, /)\n--\n\n"
+                         "A SendChan: the sending half, with close. Dropping it closes nothing.");
+PyDoc_STRVAR(receiver_doc, "receiver($self, /)\n--\n\n"
+                           "A RecvChan: the receiving half. Dropping it closes nothing.");
+PyDoc_STRVAR(class_getitem_doc, "Its type with that of its items, for annotations.");
 
-#define COMMON_METHODS                                                                          \
-    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,                                 \
-     PyDoc_STR("Its type with that of its items, for annotations.")},                           \
-    {"__reduce_ex__", FUNCTION(gs__py_chan_reduce), METH_O, NULL},                              \
+/* ---- methods, getters ---- */
+
+/* clang-format off */
+#define SENDING_METHODS                                                               \
+    {"send", FUNCTION(gs__py_chan_send), FAST, send_doc},                             \
+    {"send_nowait", FUNCTION(gs__py_chan_send_nowait), METH_O, send_nowait_doc},      \
+    {"send_many", FUNCTION(gs__py_chan_send_many), FAST, send_many_doc},              \
+    {"send_async", FUNCTION(gs__py_chan_send_async), METH_O, send_async_doc},         \
+    {"close", FUNCTION(gs__py_chan_close), METH_NOARGS, close_doc},                   \
+    {"__enter__", FUNCTION(gs__py_chan_enter_block), METH_NOARGS, NULL},              \
+    {"__exit__", FUNCTION(gs__py_chan_exit_block), METH_FASTCALL, exit_doc}
+#define RECEIVING_METHODS                                                             \
+    {"recv", FUNCTION(gs__py_chan_recv), FAST, recv_doc},                             \
+    {"recv_ok", FUNCTION(gs__py_chan_recv_ok), FAST, recv_ok_doc},                    \
+    {"recv_nowait", FUNCTION(gs__py_chan_recv_nowait), METH_NOARGS, recv_nowait_doc}, \
+    {"recv_many", FUNCTION(gs__py_chan_recv_many), FAST, recv_many_doc},              \
+    {"recv_async", FUNCTION(gs__py_chan_recv_async), METH_NOARGS, recv_async_doc}
+#define COMMON_METHODS                                                                \
+    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, class_getitem_doc},   \
+    {"__reduce_ex__", FUNCTION(gs__py_chan_reduce), METH_O, NULL},                    \
     {NULL}
+/* clang-format on */
 
 static PyMethodDef chan_methods[] = {
     SENDING_METHODS,
     RECEIVING_METHODS,
-    {"sender", FUNCTION(gs__py_chan_sender), METH_NOARGS,
-     PyDoc_STR("sender($self, /)\n--\n\n"
-               "A SendChan: the sending half, with close. Dropping it closes nothing.")},
-    {"receiver", FUNCTION(gs__py_chan_receiver), METH_NOARGS,
-     PyDoc_STR("receiver($self, /)\n--\n\n"
-               "A RecvChan: the receiving half. Dropping it closes nothing.")},
+    {"sender", FUNCTION(gs__py_chan_sender), METH_NOARGS, sender_doc},
+    {"receiver", FUNCTION(gs__py_chan_receiver), METH_NOARGS, receiver_doc},
     COMMON_METHODS,
 };
 static PyMethodDef send_chan_methods[] = {SENDING_METHODS, COMMON_METHODS};
@@ -93,31 +113,44 @@ static PyGetSetDef getset[] = {
     {NULL},
 };
 
-PyDoc_STRVAR(chan_doc,
+/* ---- the types ---- */
+
 /* inspect cannot read the name of a class as a default. */
-"Chan(capacity=0, type=..., *, name=None)\n--\n\n"
-"A channel, as in Go: threads, tasks, C tasks and asyncio send and receive on it.\n\n"
-"capacity is the number of items that it buffers; with 0 a send waits for its receive.\n"
-"type is what it takes: object (the default), str, bytes, int (64 bits), float, bool, a struct\n"
-"format or a NumPy dtype. A value that does not fit raises TypeError or OverflowError and changes nothing.\n"
-"Iterating receives until it is closed and drained; leaving a with block closes it. len() is the\n"
-"number of items buffered; a channel is always true. Chan[int] is for annotations.\n\n"
-"TypeError, ValueError: a capacity that is no int, or negative; an unknown type.\n"
-"OverflowError, MemoryError: a capacity that memory cannot hold.");
+PyDoc_STRVAR(chan_doc,
+             "Chan(capacity=0, type=..., *, name=None)\n--\n\n"
+             "A channel, as in Go: threads, tasks, C tasks and asyncio send and receive on it.\n\n"
+             "capacity is the number of items that it buffers; with 0 a send waits for its\n"
+             "receive. type is what it takes: object (the default), str, bytes, int (64 bits),\n"
+             "float, bool, a struct format or a NumPy dtype. A value that does not fit raises\n"
+             "TypeError or OverflowError and changes nothing.\n\n"
+             "Iterating receives until it is closed and drained; leaving a with block closes it.\n"
+             "len() is the number of items buffered; a channel is always true. Chan[int] is for\n"
+             "annotations.\n\n"
+             "TypeError, ValueError: a capacity that is no int, or negative; an unknown type.\n"
+             "OverflowError, MemoryError: a capacity that memory cannot hold.");
 
 PyDoc_STRVAR(send_chan_doc, "The sending half of a channel: what Chan.sender() gives.");
 
 PyDoc_STRVAR(recv_chan_doc,
-"The receiving half of a channel: what Chan.receiver() and Context.done give.");
+             "The receiving half of a channel: what Chan.receiver() and Context.done give.");
 
-#define COMMON_SLOTS                                                             \
-    {Py_tp_dealloc, gs__py_chan_dealloc}, {Py_tp_traverse, gs__py_chan_traverse}, \
-        {Py_tp_clear, gs__py_chan_clear}, {Py_tp_repr, gs__py_chan_repr},        \
-        {Py_sq_length, gs__py_chan_length}, {Py_nb_bool, gs__py_chan_bool},      \
-        {Py_tp_members, members}, {Py_tp_getset, getset}, {0, NULL}
-#define RECEIVING_SLOTS                                                          \
-    {Py_tp_iter, PyObject_SelfIter}, {Py_tp_iternext, gs__py_chan_next},         \
-        {Py_am_aiter, PyObject_SelfIter}, {Py_am_anext, gs__py_chan_anext}
+/* clang-format off */
+#define COMMON_SLOTS                             \
+    {Py_tp_dealloc, gs__py_chan_dealloc},        \
+    {Py_tp_traverse, gs__py_chan_traverse},      \
+    {Py_tp_clear, gs__py_chan_clear},            \
+    {Py_tp_repr, gs__py_chan_repr},              \
+    {Py_sq_length, gs__py_chan_length},          \
+    {Py_nb_bool, gs__py_chan_bool},              \
+    {Py_tp_members, members},                    \
+    {Py_tp_getset, getset},                      \
+    {0, NULL}
+#define RECEIVING_SLOTS                          \
+    {Py_tp_iter, PyObject_SelfIter},             \
+    {Py_tp_iternext, gs__py_chan_next},          \
+    {Py_am_aiter, PyObject_SelfIter},            \
+    {Py_am_anext, gs__py_chan_anext}
+/* clang-format on */
 
 static PyType_Slot chan_slots[] = {
     {Py_tp_doc, (void *)chan_doc},

@@ -1,9 +1,10 @@
 /* convert.c: Python values and items of channels.
  *
- * The built-in types and NumPy's plain scalars are converted here; struct formats and other dtypes in
- * pygostop/_items.py, as bytes. An item owns at most one thing: a reference (object), or memory of
- * the core's (str, bytes), which C tasks free too. */
-#include "py_chan.h"
+ * The built-in types and NumPy's plain scalars are converted here; struct formats and other dtypes
+ * in pygostop/_items.py, as bytes. An item owns at most one thing: a reference (object), or memory
+ * of the core's (str, bytes), which C tasks free too. */
+#include "convert.h"
+
 #include "str.h"
 
 #include <math.h>
@@ -15,7 +16,9 @@ static gs_type type_of_description(PyObject *description, bool *plain)
     static const struct {
         const char *name;
         int kind;
-    } kinds[] = {{"bool", GS_KIND_BOOL}, {"int", GS_KIND_INT}, {"uint", GS_KIND_UINT},
+    } kinds[] = {{"bool", GS_KIND_BOOL},
+                 {"int", GS_KIND_INT},
+                 {"uint", GS_KIND_UINT},
                  {"float", GS_KIND_FLOAT}};
     PyObject *kind = PyObject_GetAttrString(description, "kind");
     PyObject *size = kind ? PyObject_GetAttrString(description, "size") : NULL;
@@ -67,9 +70,12 @@ int gs__codec_init(gs__codec *codec, PyObject *type)
         uint8_t kind;
         gs_type type;
     } builtin[] = {
-        {&PyBaseObject_Type, GS__CODEC_OBJECT, GS_OBJECT}, {&PyLong_Type, GS__CODEC_INT, GS_INT64},
-        {&PyFloat_Type, GS__CODEC_FLOAT, GS_FLOAT64},      {&PyBool_Type, GS__CODEC_BOOL, GS_BOOL},
-        {&PyUnicode_Type, GS__CODEC_STR, GS_STR},          {&PyBytes_Type, GS__CODEC_BYTES, GS_BYTES},
+        {&PyBaseObject_Type, GS__CODEC_OBJECT, GS_OBJECT},
+        {&PyLong_Type, GS__CODEC_INT, GS_INT64},
+        {&PyFloat_Type, GS__CODEC_FLOAT, GS_FLOAT64},
+        {&PyBool_Type, GS__CODEC_BOOL, GS_BOOL},
+        {&PyUnicode_Type, GS__CODEC_STR, GS_STR},
+        {&PyBytes_Type, GS__CODEC_BYTES, GS_BYTES},
     };
     memset(codec, 0, sizeof *codec);
     for (size_t i = 0; i < Py_ARRAY_LENGTH(builtin); i++)
@@ -259,7 +265,8 @@ static int write_bytes(PyObject *chan, PyObject *value, void *item)
         return misfit(chan, "bytes or a contiguous buffer", value);
     Py_buffer view;
     if (PyObject_GetBuffer(value, &view, PyBUF_SIMPLE) < 0)
-        return PyErr_ExceptionMatches(PyExc_BufferError) || PyErr_ExceptionMatches(PyExc_ValueError) ||
+        return PyErr_ExceptionMatches(PyExc_BufferError) ||
+                       PyErr_ExceptionMatches(PyExc_ValueError) ||
                        PyErr_ExceptionMatches(PyExc_TypeError)
                    ? misfit(chan, "bytes or a contiguous buffer", value)
                    : -1;
@@ -484,24 +491,4 @@ int gs__codec_matches(const gs__codec *codec, PyObject *buffer, const Py_buffer 
     int result = PyObject_IsTrue(answer);
     Py_DECREF(answer);
     return result;
-}
-
-/* ---- for the other files ---- */
-
-int gs__py_item_from(gs__state *Py_UNUSED(state), PyObject *chan, PyObject *value, void *item)
-{
-    return gs__codec_write(&((gs__py_chan *)chan)->codec, chan, value, item);
-}
-
-void gs__py_item_drop(gs__state *Py_UNUSED(state), PyObject *chan, void *item)
-{
-    gs__codec_drop(&((gs__py_chan *)chan)->codec, item);
-}
-
-PyObject *gs__py_item_to(gs__state *Py_UNUSED(state), PyObject *chan, void *item)
-{
-    const gs__codec *codec = &((gs__py_chan *)chan)->codec;
-    PyObject *value = gs__codec_read(codec, item);
-    gs__codec_done(codec, item);
-    return value;
 }

@@ -34,14 +34,14 @@ gs__elem gs__codec_elem(const gs__codec *codec);
 /* A new reference on what a repr says of the type: int, '<ih', float32. */
 PyObject *gs__codec_label(const gs__codec *codec);
 
-/* Makes an item. 0, or -1 with TypeError or OverflowError, which name `chan`, its type and the value's,
- * or with what the value's own code raised. */
+/* Makes an item. 0, or -1 with TypeError or OverflowError, which name `chan`, its type and the
+ * value's, or with what the value's own code raised. */
 int gs__codec_write(const gs__codec *codec, PyObject *chan, PyObject *value, void *item);
 /* Releases what an item owns that was not sent. */
 void gs__codec_drop(const gs__codec *codec, void *item);
-/* The value of an item. Where this fails the item is whole, so that it can be put back. The reference
- * of a GS__CODEC_OBJECT, which never fails, is moved; of the others what they own is still to be
- * released by gs__codec_done. */
+/* The value of an item. Where this fails the item is whole, so that it can be put back. The
+ * reference of a GS__CODEC_OBJECT, which never fails, is moved; of the others what they own is
+ * still to be released by gs__codec_done. */
 PyObject *gs__codec_read(const gs__codec *codec, const void *item);
 static inline void gs__codec_done(const gs__codec *codec, void *item)
 {
@@ -49,8 +49,8 @@ static inline void gs__codec_done(const gs__codec *codec, void *item)
         gs__codec_drop(codec, item);
 }
 
-/* Whether items lie in a buffer as they do in the channel. `view` is of `buffer`, with its format. -1
- * with an exception. False for types whose items own something. */
+/* Whether items lie in a buffer as they do in the channel. `view` is of `buffer`, with its format.
+ * -1 with an exception. False for types whose items own something. */
 int gs__codec_matches(const gs__codec *codec, PyObject *buffer, const Py_buffer *view);
 
 /* Room for one item: the caller's few words, or memory to be given back. NULL with MemoryError. */

@@ -1,10 +1,11 @@
 /* drops.c: what C threads drop and Python owns.
  *
- * Dropped references that no thread with the GIL released are on `dropped`, newest first. Threads push
- * by compare-and-swap and take all at once, so there is no lock and a fork leaves the list whole. The
- * first one on an empty list asks the interpreter for a pending call, in case nobody enters the
- * module for long. `open` goes false before the interpreter ends: no pending call is asked for then,
- * and none is being asked for once gs__py_drops_stop has returned. */
+ * Dropped references that no thread with the GIL released are on `list`, newest first. Threads push
+ * by compare-and-swap and take all at once, so there is no lock and a fork leaves the list whole.
+ * The first one on an empty list asks the interpreter for a pending call, in case nobody enters the
+ * module for long (before 3.13 the main thread looks for one only when it next takes the GIL).
+ * `open_for_calls` goes false before the interpreter ends: no pending call is asked for then, and
+ * none is being asked for once gs__py_drops_stop has returned. */
 #include "drops.h"
 
 #include <pthread.h>

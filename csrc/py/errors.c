@@ -1,5 +1,5 @@
-/* errors.c: codes of the core to exceptions, and exceptions to causes of a cancel, in this one place.
- * The classes themselves are Python: pygostop/_errors.py. */
+/* errors.c: codes of the core to exceptions, and exceptions to causes of a cancel, in this one
+ * place. The classes themselves are Python: pygostop/_errors.py. */
 #include "state.h"
 
 #include "drops.h"
@@ -48,9 +48,10 @@ static int given_cause(gs__state *state, gs_ctx *ctx, PyObject **given)
         *given = Py_NewRef((PyObject *)cause->object);
     else
         /* A C task may have said anything. */
-        *given = PyObject_CallFunction(state->Error, "N",
-                                       PyUnicode_DecodeUTF8(cause->text, (Py_ssize_t)strlen(cause->text),
-                                                            "backslashreplace"));
+        *given =
+            PyObject_CallFunction(state->Error, "N",
+                                  PyUnicode_DecodeUTF8(cause->text, (Py_ssize_t)strlen(cause->text),
+                                                       "backslashreplace"));
     return *given ? 0 : -1;
 }
 
@@ -143,12 +144,9 @@ int gs__py_errors_exec(PyObject *Py_UNUSED(module), gs__state *state)
         const char *name;
         PyObject **class;
     } classes[] = {
-        {"Error", &state->Error},
-        {"ChannelClosed", &state->ChannelClosed},
-        {"WouldBlock", &state->WouldBlock},
-        {"CompileError", &state->CompileError},
-        {"TaskFailed", &state->TaskFailed},
-        {"DeadlineExceeded", &state->DeadlineExceeded},
+        {"Error", &state->Error},           {"ChannelClosed", &state->ChannelClosed},
+        {"WouldBlock", &state->WouldBlock}, {"CompileError", &state->CompileError},
+        {"TaskFailed", &state->TaskFailed}, {"DeadlineExceeded", &state->DeadlineExceeded},
         {"Cancelled", &state->Cancelled},
     };
     int result = 0;

@@ -1,4 +1,4 @@
-/* py_chan.h: the channel types' inside, shared by chan.c, chan_calls.c, chan_many.c and chan_types.c.
+/* py_chan.h: the inside of channel handles, for chan.c, chan_calls.c, chan_many.c, chan_types.c.
  *
  * Chan, SendChan and RecvChan are one struct. What always holds:
  *  - A Chan holds the only reference of the bindings on its gs_chan; a view holds its Chan instead
@@ -17,12 +17,12 @@ typedef struct gs__py_chan {
     PyObject_HEAD
     gs_chan *ch;
     gs__codec codec;
-    PyObject *name;     /* a str, or NULL */
-    PyObject *whole;    /* a view's Chan or Ticker; NULL in a Chan and in a done channel */
+    PyObject *name;  /* a str, or NULL */
+    PyObject *whole; /* a view's Chan or Ticker; NULL in a Chan and in a done channel */
     PyObject *weakrefs;
-    gs__state *state;   /* of the module, which the type keeps */
+    gs__state *state; /* of the module, which the type keeps */
     unsigned generation;
-    uint8_t halves;     /* GS__PY_RECVS, GS__PY_SENDS */
+    uint8_t halves; /* GS__PY_RECVS, GS__PY_SENDS */
 } gs__py_chan;
 
 /* Every call begins with it: 0, or -1 with RuntimeError in a forked child. */
@@ -32,8 +32,8 @@ static inline int gs__py_chan_enter(gs__py_chan *self)
     return gs__py_check_generation(self->generation, (PyObject *)self);
 }
 
-/* Sets the exception for a code that a call on the channel ended with, and returns NULL. `scope` for
- * GS_ECANCELED. GS__PY_RAISED: there is one already. */
+/* Sets the exception for a code that a call on the channel ended with, and returns NULL. `scope`
+ * for GS_ECANCELED. GS__PY_RAISED: there is one already. */
 PyObject *gs__py_chan_raise(gs__py_chan *self, const char *call, int code, gs_ctx *scope);
 
 /* The value of an item received; where this fails the item is put back in front. */

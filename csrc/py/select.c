@@ -70,16 +70,20 @@ static PyObject *select_cases(PyObject *module, PyObject *const *args, Py_ssize_
 }
 
 PyDoc_STRVAR(select_doc,
-"select($module, /, *cases, timeout=None, nowait=False)\n--\n\n"
-"Waits until one of the cases can happen, does it, and gives Selected(index, value, ok).\n\n"
-"A case is a channel (receive), a (channel, value) pair (send), a Context or a Task (done), or\n"
-"None (never). Of several that are ready one is taken at random. ok is False for a receive from\n"
-"a closed channel. timeout is in seconds; with nowait=True and nothing ready the index is -1.\n\n"
-"TimeoutError; Cancelled if the scope is done; ChannelClosed for a send on a closed channel;\n"
-"TypeError or OverflowError for a value that does not fit, before anything happens.");
+             "select($module, /, *cases, timeout=None, nowait=False)\n--\n\n"
+             "Waits until one of the cases can happen, does it, and gives Selected(index, value,\n"
+             "ok).\n\n"
+             "A case is a channel (receive), a (channel, value) pair (send), a Context or a Task\n"
+             "(done), or None (never). Of several that are ready one is taken at random. ok is\n"
+             "False for a receive from a closed channel. timeout is in seconds; with nowait=True\n"
+             "and nothing ready the index is -1.\n\n"
+             "TimeoutError; Cancelled if the scope is done; ChannelClosed for a send on a closed\n"
+             "channel; TypeError or OverflowError for a value that does not fit, before anything\n"
+             "happens.");
 
 static PyMethodDef functions[] = {
-    {"select", (PyCFunction)(void (*)(void))select_cases, METH_FASTCALL | METH_KEYWORDS, select_doc},
+    {"select", (PyCFunction)(void (*)(void))select_cases, METH_FASTCALL | METH_KEYWORDS,
+     select_doc},
     {NULL},
 };
 

@@ -68,7 +68,7 @@ int gs__py_cause_from(gs__state *state, PyObject *object, gs__cause **cause);
 /* Handles of a parent process in a forked child: RuntimeError that says "fork", and -1. */
 int gs__py_check_generation(unsigned generation, PyObject *self);
 
-/* ---- convert.c: Python values and items of channels, times ---- */
+/* ---- times.c: seconds ---- */
 
 /* A timeout in seconds (None: for ever) to a deadline of the core; 0 gives 0. -1 with ValueError
  * (negative, NaN) or TypeError. `what` names the argument, as in "timeout". */
@@ -111,14 +111,6 @@ gs_chan *gs__py_chan_get(gs__state *state, PyObject *object, int *halves);
 PyObject *gs__py_chan_wrap_done(gs__state *state, gs_chan *ch);
 /* A RecvChan of `item` on a channel that `holder`, which it keeps, has a reference on. */
 PyObject *gs__py_chan_wrap_held(gs__state *state, gs_chan *ch, PyTypeObject *item, PyObject *holder);
-
-/* One item of a channel object as select and the async forms need it. The converter of `chan` (a Chan
- * or a view) makes an item from a Python value: 0, or -1 with TypeError or OverflowError; and a new
- * reference from an item, consuming what the item owns. `item` has room for gs_chan.item_size. */
-int gs__py_item_from(gs__state *state, PyObject *chan, PyObject *value, void *item);
-PyObject *gs__py_item_to(gs__state *state, PyObject *chan, void *item);
-/* Releases an item that was not sent. */
-void gs__py_item_drop(gs__state *state, PyObject *chan, void *item);
 
 /* ---- aio.c ---- */
 

@@ -5,7 +5,8 @@
 
 static int refuse_negative(PyObject *seconds, const char *what)
 {
-    PyErr_Format(PyExc_ValueError, "%s must be a number of seconds from 0 up, not %R", what, seconds);
+    PyErr_Format(PyExc_ValueError, "%s must be a number of seconds from 0 up, not %R", what,
+                 seconds);
     return -1;
 }
 
@@ -57,8 +58,8 @@ int gs__py_deadline(PyObject *timeout, const char *what, int64_t *deadline)
     int64_t ns;
     if (gs__py_seconds(timeout, what, &ns) < 0) {
         if (PyErr_ExceptionMatches(PyExc_TypeError))
-            PyErr_Format(PyExc_TypeError, "%s must be a number of seconds or None, not %.100s", what,
-                         Py_TYPE(timeout)->tp_name);
+            PyErr_Format(PyExc_TypeError, "%s must be a number of seconds or None, not %.100s",
+                         what, Py_TYPE(timeout)->tp_name);
         return -1;
     }
     *deadline = ns == 0 ? 0 : gs__deadline(ns);

@@ -33,7 +33,11 @@ gs_task *test_go_in(gs_ctx *parent, gs_fn *fn, void *arg)
 {
     int error = 0;
     gs_value value = GS_ARG_PTR(arg);
-    gs__spawn spawn = {.fn = fn, .name = "test", .parent = parent, .args = &value, .nargs = 1,
+    gs__spawn spawn = {.fn = fn,
+                       .name = "test",
+                       .parent = parent,
+                       .args = &value,
+                       .nargs = 1,
                        .flags = GS__TASK_STATIC_NAME};
     gs_task *task = gs__task_spawn(&spawn, &error);
     if (task == NULL)
@@ -145,7 +149,8 @@ int test_in_child(void (*fn)(void), char *text, size_t size)
     for (;;) {
         char rest[256];
         bool room = used + 1 < size;
-        ssize_t got = read(ends[0], room ? text + used : rest, room ? size - 1 - used : sizeof rest);
+        ssize_t got =
+            read(ends[0], room ? text + used : rest, room ? size - 1 - used : sizeof rest);
         if (got <= 0)
             break;
         used += room ? (size_t)got : 0;

@@ -52,8 +52,8 @@ int main(int argc, char **argv)
 {
     long n = argc > 1 ? atol(argv[1]) : 1000000;
     gs_ctx *ctx = gs__ctx_with_cancel(gs__ctx_background());
-    gs__spawn spawn = {.fn = wait_for_stop, .name = "parked", .parent = ctx,
-                       .flags = GS__TASK_STATIC_NAME};
+    gs__spawn spawn = {
+        .fn = wait_for_stop, .name = "parked", .parent = ctx, .flags = GS__TASK_STATIC_NAME};
     if (n < 1 || ctx == NULL || gs__runtime_start() != GS_OK) {
         fprintf(stderr, "gostop-million: not a number, or the runtime did not start\n");
         return 2;

@@ -30,19 +30,17 @@ enum { COUNT = sizeof tests / sizeof tests[0] };
 
 #ifdef GS__TSAN
 /* The tests of fork start threads in the child of a process that has some. */
-const char *__tsan_default_options(void);
+GS__VISIBLE const char *__tsan_default_options(void);
 const char *__tsan_default_options(void)
 {
-    return "die_after_fork=0:halt_on_error=1:second_deadlock_stack=1";
+    return "die_after_fork=0:halt_on_error=1:atexit_sleep_ms=0:allocator_may_return_null=1";
 }
 #endif
 #ifdef GS__ASAN
-/* A task's stack that is abandoned on purpose leaves nothing that leaks, but its heap pointers are out
- * of sight while it is parked; tests end with nothing parked. */
-const char *__asan_default_options(void);
+GS__VISIBLE const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
-    return "detect_stack_use_after_return=0:handle_segv=1:allow_user_segv_handler=1";
+    return "detect_stack_use_after_return=0:allocator_may_return_null=1";
 }
 #endif
 

@@ -7,8 +7,8 @@
 static gs_task *go_with(gs_fn *fn, const gs_value *args, int nargs)
 {
     int error = 0;
-    gs__spawn spawn = {.fn = fn, .name = "checker", .parent = gs__ctx_background(), .args = args,
-                       .nargs = nargs};
+    gs__spawn spawn = {
+        .fn = fn, .name = "checker", .parent = gs__ctx_background(), .args = args, .nargs = nargs};
     gs_task *task = gs__task_spawn(&spawn, &error);
     CHECK(task != NULL);
     return task;
@@ -50,8 +50,13 @@ TEST(args_of_every_kind_arrive)
     gs_value raw = gs__value(GS_VALUE_BYTES);
     raw.as.s.data = bytes;
     raw.as.s.size = 3;
-    gs_value args[] = {GS_ARG_INT(-5),        GS_ARG_FLOAT(2.5),   GS_ARG_STR(text), GS_ARG_CHAN(the_chan),
-                       GS_ARG_CTX(the_ctx), GS_ARG_PTR(&the_thing), raw};
+    gs_value args[] = {GS_ARG_INT(-5),
+                       GS_ARG_FLOAT(2.5),
+                       GS_ARG_STR(text),
+                       GS_ARG_CHAN(the_chan),
+                       GS_ARG_CTX(the_ctx),
+                       GS_ARG_PTR(&the_thing),
+                       raw};
     gs_task *task = go_with(take_all, args, 7);
     memset(text, 'x', 6); /* strings and the array itself were copied */
     memset(bytes, 'x', 3);
@@ -69,13 +74,13 @@ static void clean(void *arg)
     cleaned++;
 }
 
-#define TAKES(name, call_it)               \
-    static int name(gs_call *call)         \
-    {                                      \
+#define TAKES(name, call_it)                 \
+    static int name(gs_call *call)           \
+    {                                        \
         GS_TRY(gs_defer(call, clean, NULL)); \
-        (void)call_it;                     \
-        went_on++;                         \
-        return GS_OK;                      \
+        (void)call_it;                       \
+        went_on++;                           \
+        return GS_OK;                        \
     }
 TAKES(takes_int, gs_arg_int(call, 0))
 TAKES(takes_float, gs_arg_float(call, 0))
@@ -190,8 +195,13 @@ TEST(args_that_are_arrays_are_shared)
     ptrdiff_t shape = 100, stride = sizeof items[0];
     for (int i = 0; i < 100; i++)
         items[i] = i;
-    gs_view view = {.data = items, .size = sizeof items, .itemsize = sizeof items[0], .format = "d",
-                    .ndim = 1, .shape = &shape, .strides = &stride};
+    gs_view view = {.data = items,
+                    .size = sizeof items,
+                    .itemsize = sizeof items[0],
+                    .format = "d",
+                    .ndim = 1,
+                    .shape = &shape,
+                    .strides = &stride};
     gs_value arg = gs__value(GS_VALUE_VIEW);
     arg.as.view = &view;
     gs_task *task = go_with(add_up, &arg, 1);

@@ -203,7 +203,7 @@ static int64_t time_to_cancel(int n)
 
 TEST(chan_waiters_cost_what_they_are_many)
 {
-    enum { FEW = 2000 / TEST_SLOW, TIMES = 16 };
+    enum { FEW = TEST_MANY / 10, TIMES = 16 };
     int64_t few = GS_FOREVER, many = GS_FOREVER;
     for (int i = 0; i < 3; i++) {
         int64_t took = time_to_cancel(FEW);
@@ -219,7 +219,7 @@ TEST(chan_waiters_cost_what_they_are_many)
 
 TEST(chan_close_ends_ten_thousand_waiters)
 {
-    enum { N = 10000 };
+    enum { N = TEST_MANY };
     static gs_task *tasks[N];
     gs_chan *ch = test_chan(0);
     for (int i = 0; i < N; i++)

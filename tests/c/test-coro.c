@@ -24,9 +24,11 @@ static void give_stack(size_t size, gs__stack stack)
 }
 
 /* More values at once than there are callee-saved registers, each kept over the switches between. */
-static gs__noinline uint64_t mix(gs__coro *here, gs__coro *there, volatile uint64_t *seed, int rounds)
+static gs__noinline uint64_t mix(gs__coro *here, gs__coro *there, volatile uint64_t *seed,
+                                 int rounds)
 {
-    uint64_t a = seed[0], b = a * 3 + 1, c = b * 5 + 2, d = c * 7 + 3, e = d * 11 + 4, f = e * 13 + 5;
+    uint64_t a = seed[0], b = a * 3 + 1, c = b * 5 + 2, d = c * 7 + 3, e = d * 11 + 4,
+             f = e * 13 + 5;
     uint64_t g = f * 17 + 6, h = g * 19 + 7, i = h * 23 + 8, j = i * 29 + 9, k = j * 31 + 10;
     double x = (double)(a & 0xff), y = x * 0.5 + 1;
     for (int round = 0; round < rounds; round++) {
@@ -80,10 +82,10 @@ TEST(switch_keeps_registers)
     give_stack(65536, gs__coro_fini(&o.coro));
 }
 
-static float third(void)
+static gs__noinline float third(void)
 {
-    volatile float one = 1, three = 3;
-    return one / three;
+    volatile float one = 1, three = 3, quotient = one / three;
+    return quotient;
 }
 
 static void round_down_there(void *arg)

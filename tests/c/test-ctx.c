@@ -272,7 +272,8 @@ TEST(ctx_merge_is_done_when_any_parent_is)
 TEST(ctx_without_cancel_keeps_the_way_to_the_values)
 {
     gs_ctx *top = cancelable(gs__ctx_background());
-    gs_ctx *valued = gs__ctx_with_value(top, &dropped, NULL), *detached = gs__ctx_without_cancel(valued);
+    gs_ctx *valued = gs__ctx_with_value(top, &dropped, NULL),
+           *detached = gs__ctx_without_cancel(valued);
     gs_ctx *below = cancelable(detached);
     CHECK(cancel(top));
     CHECK(gs__ctx_is_done(valued));
@@ -468,8 +469,9 @@ static void *grow_and_fell(void *arg)
         gs_ctx *chain[20];
         chain[0] = cancelable(forest);
         for (int i = 1; i < 20; i++)
-            chain[i] = i % 5 ? cancelable(chain[test_random((uint32_t)i)])
-                             : gs__ctx_with_deadline(chain[i - 1], gs__now() + GS_US(test_random(500)));
+            chain[i] =
+                i % 5 ? cancelable(chain[test_random((uint32_t)i)])
+                      : gs__ctx_with_deadline(chain[i - 1], gs__now() + GS_US(test_random(500)));
         int first = (int)test_random(20);
         cancel(chain[first]);
         CHECK(gs__ctx_is_done(chain[first]));
@@ -505,7 +507,7 @@ static int until_stopped(gs_call *call)
 
 TEST(ctx_cancel_stops_ten_thousand_tasks)
 {
-    enum { N = 10000 };
+    enum { N = TEST_MANY };
     static gs_task *tasks[N];
     gs_ctx *ctx = cancelable(gs__ctx_background());
     for (int i = 0; i < N; i++)

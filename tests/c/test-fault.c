@@ -27,8 +27,11 @@ static gs_task *go(gs_fn *fn, void *arg)
 {
     int error = 0;
     gs_value value = GS_ARG_PTR(arg);
-    gs__spawn spawn = {.fn = fn, .name = "a name that is copied", .parent = gs__ctx_background(),
-                       .args = &value, .nargs = 1};
+    gs__spawn spawn = {.fn = fn,
+                       .name = "a name that is copied",
+                       .parent = gs__ctx_background(),
+                       .args = &value,
+                       .nargs = 1};
     gs_task *task = gs__task_spawn(&spawn, &error);
     if (task == NULL)
         CHECK_EQ(error, GS_ENOMEM);
@@ -80,11 +83,9 @@ static int do_much(gs_call *call)
     if (task == NULL)
         return 44;
     int code = GS_OK;
-    int got = gs_recv(call, ch, &item);
-    if (got != GS_OK)
-        return got;
     GS_TRY(gs_join(call, task, &code));
-    GS_TRY(code);
+    GS_TRY(code); /* it may not have had the memory to begin */
+    GS_TRY(gs_recv(call, ch, &item));
     if (item != 3)
         return 1;
     GS_TRY(gs_send_str(call, strings, "text", 4));
@@ -232,14 +233,12 @@ TEST(spawn_without_memory_starts_nothing)
         while (!gs__task_ended(tasks[i]) && atomic_load(&tasks[i]->state) != GS__TASK_PARKED)
             test_msleep(1);
     gs__fail_after(-1);
-    int begun = 0;
     for (int i = 0; i < n; i++) {
-        begun += gs__task_cancel(tasks[i], NULL);
+        gs__task_cancel(tasks[i], NULL);
         test_wait(tasks[i]);
         CHECK_EQ(tasks[i]->code, tasks[i]->started ? GS_ECANCELED : GS_ENOMEM);
         gs__task_unref(tasks[i]);
     }
-    CHECK(begun > 0);
     CHECK_EQ(gs__live_tasks(), 0);
     CHECK_EQ(test_join(test_go(do_much, NULL)), GS_OK);
 }

@@ -21,7 +21,7 @@ static int until_stopped(gs_call *call)
 
 TEST(runtime_starts_and_stops_many_times)
 {
-    int before = test_threads();
+    int before = 0;
     for (int round = 0; round < 100 / TEST_SLOW; round++) {
         gs_task *tasks[20], *parked = NULL;
         if (round % 3 == 0)
@@ -44,11 +44,13 @@ TEST(runtime_starts_and_stops_many_times)
         }
         CHECK_EQ(gs__live_tasks(), 0);
         CHECK(gs__ctx_is_done(gs__ctx_background())); /* until it starts again */
+        /* A thread that was joined is gone from the list a moment later. */
+        for (int i = 0; i < 1000 && test_threads() > (round ? before : 1); i++)
+            test_msleep(1);
+        if (round == 0)
+            before = test_threads(); /* a sanitizer may have one of its own */
+        CHECK_EQ(test_threads(), before);
     }
-    /* A thread that was joined is gone from the list a moment later. */
-    for (int i = 0; i < 1000 && test_threads() > before; i++)
-        test_msleep(1);
-    CHECK_EQ(test_threads(), before);
 }
 
 TEST(runtime_stop_without_start_is_harmless)
@@ -138,6 +140,9 @@ static void run_afresh(void)
     gs_task *tasks[10];
     CHECK_EQ(gs__live_tasks(), 0);
     CHECK(!gs__ctx_is_done(gs__ctx_background()));
+#ifdef GS__TSAN
+    return; /* it cannot follow threads of such a child */
+#endif
     for (int i = 0; i < 10; i++)
         tasks[i] = test_go(quick, NULL);
     for (int i = 0; i < 10; i++)

@@ -302,8 +302,12 @@ TEST(pinned_task_stays_on_its_thread)
     memset(pins, 0, sizeof pins);
     for (int i = 0; i < 32; i++) {
         gs_value arg = GS_ARG_PTR(&pins[i]);
-        gs__spawn spawn = {.fn = stay_here, .name = "pinned", .parent = gs__ctx_background(),
-                           .args = &arg, .nargs = 1, .flags = GS__TASK_PINNED};
+        gs__spawn spawn = {.fn = stay_here,
+                           .name = "pinned",
+                           .parent = gs__ctx_background(),
+                           .args = &arg,
+                           .nargs = 1,
+                           .flags = GS__TASK_PINNED};
         tasks[i] = gs__task_spawn(&spawn, &error);
         CHECK(tasks[i] != NULL);
     }

@@ -242,7 +242,6 @@ TEST(select_on_both_ends_does_not_pair_with_itself)
     CHECK_EQ(in, 9);
     nobody_hangs(p.a);
 
-
     for (int i = 0; i < 500 / TEST_SLOW; i++) { /* but two of them do */
         gs_task *one = test_go(both_ends, &p), *two = test_go(both_ends, &p);
         int first = test_join(one), second = test_join(two);

@@ -22,7 +22,7 @@ TEST(stack_classes_cover_every_size)
 
 TEST(stack_can_be_used_from_top_to_guard)
 {
-    for (int class = 0; class <= gs__stack_class(8 << 20); class++) {
+    for (int class = 0; class <= gs__stack_class(8 << 20); class ++) {
         gs__stack stack;
         CHECK_EQ(gs__stack_reserve(NULL, class), GS_OK);
         CHECK_EQ(gs__stack_get(NULL, class, &stack), GS_OK);
@@ -142,8 +142,8 @@ static int overflow(gs_call *call)
 static void overflow_in_a_task(void)
 {
     int error;
-    gs__spawn spawn = {.fn = overflow, .name = "bottomless", .parent = gs__ctx_background(),
-                       .stack_size = 131072};
+    gs__spawn spawn = {
+        .fn = overflow, .name = "bottomless", .parent = gs__ctx_background(), .stack_size = 131072};
     gs_task *task = gs__task_spawn(&spawn, &error);
     if (task != NULL)
         test_join(task);
@@ -205,7 +205,9 @@ TEST(stack_of_256_kib_is_the_default)
 TEST(stack_size_that_no_pool_has_is_an_error)
 {
     int error = 0;
-    gs__spawn spawn = {.fn = sum_on_the_stack, .name = "huge", .parent = gs__ctx_background(),
+    gs__spawn spawn = {.fn = sum_on_the_stack,
+                       .name = "huge",
+                       .parent = gs__ctx_background(),
                        .stack_size = GS__STACK_MAX + 1};
     CHECK(gs__task_spawn(&spawn, &error) == NULL);
     CHECK_EQ(error, GS_EINVAL);

@@ -94,8 +94,11 @@ TEST(stop_is_seen_by_every_checkpoint_again)
     int error;
     CHECK_EQ(gs__chan_try_send(ch, &item), GS_OK);
     gs_value arg = GS_ARG_CHAN(ch);
-    gs__spawn spawn = {.fn = check_each_call, .name = "each", .parent = gs__ctx_background(),
-                       .args = &arg, .nargs = 1};
+    gs__spawn spawn = {.fn = check_each_call,
+                       .name = "each",
+                       .parent = gs__ctx_background(),
+                       .args = &arg,
+                       .nargs = 1};
     gs_task *task = gs__task_spawn(&spawn, &error);
     test_until_parked(task);
     CHECK(gs__task_cancel(task, NULL));

@@ -110,7 +110,7 @@ TEST(tasks_one_after_another)
 
 TEST(tasks_ten_thousand_at_once)
 {
-    enum { N = 10000 };
+    enum { N = TEST_MANY };
     static gs_task *tasks[N];
     for (int i = 0; i < N; i++)
         tasks[i] = test_go(count_run, NULL);
@@ -142,8 +142,8 @@ static int grow(gs_call *call)
 TEST(tasks_grow_a_tree)
 {
     gs_value depth = GS_ARG_INT(12);
-    gs__spawn spawn = {.fn = grow, .name = "root", .parent = gs__ctx_background(), .args = &depth,
-                       .nargs = 1};
+    gs__spawn spawn = {
+        .fn = grow, .name = "root", .parent = gs__ctx_background(), .args = &depth, .nargs = 1};
     int error;
     gs_task *task = gs__task_spawn(&spawn, &error);
     CHECK(task != NULL);
@@ -156,7 +156,8 @@ static int detach_and_abandon(gs_call *call)
 {
     gs_value none = GS_ARG_PTR(NULL);
     gs_detach(call, gs_go(call, count_run, &none, 1));
-    return gs_go(call, count_run, &none, 1) != NULL ? GS_OK : 1; /* its handle goes with this task */
+    return gs_go(call, count_run, &none, 1) != NULL ? GS_OK
+                                                    : 1; /* its handle goes with this task */
 }
 
 TEST(task_handles_are_given_up_or_released_at_the_end)
@@ -378,8 +379,13 @@ TEST(task_release_runs_once)
 {
     int error, code = 3;
     gs_value arg = GS_ARG_PTR(&code);
-    gs__spawn spawn = {.fn = return_code, .name = "released", .parent = gs__ctx_background(),
-                       .args = &arg, .nargs = 1, .release = count_release, .owner = &released};
+    gs__spawn spawn = {.fn = return_code,
+                       .name = "released",
+                       .parent = gs__ctx_background(),
+                       .args = &arg,
+                       .nargs = 1,
+                       .release = count_release,
+                       .owner = &released};
     for (int i = 1; i <= 100; i++) {
         gs_task *task = gs__task_spawn(&spawn, &error);
         CHECK(task != NULL);
@@ -407,8 +413,8 @@ TEST(task_keeps_a_copy_of_its_name)
     char name[32] = "short-lived";
     int error, code = 0;
     gs_value arg = GS_ARG_PTR(&code);
-    gs__spawn spawn = {.fn = return_code, .name = name, .parent = gs__ctx_background(), .args = &arg,
-                       .nargs = 1};
+    gs__spawn spawn = {
+        .fn = return_code, .name = name, .parent = gs__ctx_background(), .args = &arg, .nargs = 1};
     gs_task *task = gs__task_spawn(&spawn, &error);
     CHECK(task != NULL);
     memset(name, 'x', sizeof name - 1);

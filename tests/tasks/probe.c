@@ -111,7 +111,7 @@ GS_TASK(sleep_long)
 
 GS_TASK(busy)
 {
-    for (volatile int64_t n = 0;; n++)
+    for (;;)
         GS_CHECKPOINT(call);
 }
 
