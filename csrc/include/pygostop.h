@@ -438,11 +438,11 @@ static inline int gs_checkpoint(gs_call *call)
         }                                                    \
     } while (0)
 /* Returns from the function that it stands in where `expression` gave a negative code. */
-#define GS_TRY(expression)                 \
-    do {                                   \
-        int gs__code = (int)(expression);  \
-        if (gs__code < 0)                  \
-            return gs__code;               \
+#define GS_TRY(expression)                      \
+    do {                                        \
+        int64_t gs__code = (expression);        \
+        if (gs__code < 0)                       \
+            return (int)gs__code;               \
     } while (0)
 /* Not zero once asked to stop. To be read from any thread until the task ends. */
 static inline const volatile int *gs_stop_flag(gs_call *call)

@@ -1,4 +1,5 @@
 /* load.c: tasks that only burn time, to try the scheduler and the monitor on. */
+#define _GNU_SOURCE
 #include "tasks.h"
 
 #include <time.h>

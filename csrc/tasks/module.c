@@ -5,14 +5,17 @@
 
 #include "tasks.h"
 
+#define DEF(f, signature) {GS_VERSION, 0, gs_tasks_##f, #f, signature}
+
+/* repeat and walk take more than one kind of an argument, which a signature cannot say. */
 static const gs_def defs[] = {
-    {GS_VERSION, 0, repeat, "repeat", NULL},
-    {GS_VERSION, 0, count, "count", "ch: SendChan[int], start: int, stop: int, step: int"},
-    {GS_VERSION, 0, primes, "primes", "ch: SendChan[int], limit: int"},
-    {GS_VERSION, 0, walk, "walk", NULL},
-    {GS_VERSION, 0, crc32, "crc32", "paths: RecvChan[bytes], results: SendChan[bytes]"},
-    {GS_VERSION, 0, spin, "spin", "seconds: float"},
-    {GS_VERSION, 0, hog, "hog", "seconds: float"},
+    DEF(repeat, NULL),
+    DEF(count, "ch: SendChan[int], start: int, stop: int, step: int = None"),
+    DEF(primes, "ch: SendChan[int], limit: int"),
+    DEF(walk, NULL),
+    DEF(crc32, "paths: RecvChan[bytes], results: SendChan[bytes]"),
+    DEF(spin, "seconds: float"),
+    DEF(hog, "seconds: float"),
 };
 
 static int module_exec(PyObject *module)

@@ -5,14 +5,14 @@
 
 #include "tasks.h"
 
+/* In the machine's byte order. */
 typedef struct gs_tasks_head {
     uint32_t crc;  /* CRC-32 as zlib's; 0 where there was an error */
     int32_t error; /* errno; 0: none */
     int64_t size;  /* in bytes, as read */
 } gs_tasks_head;
 
-/* `path` ends in NUL. */
-int gs_tasks_send_result(gs_call *call, gs_chan *to, uint32_t crc, int error, int64_t size,
-                         const char *path);
+int gs_tasks_send_result(gs_call *call, gs_chan *to, gs_tasks_head head, const char *path,
+                         size_t size);
 
 #endif

@@ -1,0 +1,38 @@
+"""The first way: close the channel. It ends the comma-ok loop, the for loop, and a C task that sends."""
+
+import threading
+
+import pygostop as gs
+from pygostop import tasks
+
+
+def comma_ok(ch: gs.Chan) -> None:
+    while True:
+        v, ok = ch.recv_ok()
+        if not ok:
+            print("结束")
+            return
+        print(v)
+
+
+def ranging(ch: gs.Chan) -> None:
+    for v in ch:
+        print(v)
+    print("结束")
+
+
+for reader in comma_ok, ranging:
+    ch = gs.Chan(6, str)
+    thread = threading.Thread(target=reader, args=(ch,))
+    thread.start()
+    ch.send("煎鱼还没进锅里...")
+    ch.send("煎鱼进脑子里了！")
+    ch.close()
+    thread.join()
+
+numbers = gs.Chan(type=int)
+primes = gs.go(tasks.primes, numbers, 10**15)
+print([numbers.recv() for _ in range(6)])
+numbers.close()  # the C task's send fails, and it returns
+primes.result()
+print("结束", primes)

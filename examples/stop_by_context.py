@@ -1,0 +1,26 @@
+"""The third way: a context. The loop looks at it every 500 ms and says on a channel that it has ended."""
+
+import threading
+
+import pygostop as gs
+
+
+def work(ctx: gs.Context, ended: gs.Chan) -> None:
+    while gs.select(ctx.done, nowait=True).index != 0:
+        print("煎鱼还没进锅里...")
+        gs.sleep(0.5)
+    ended.send(None)
+
+
+ended = gs.Chan()
+
+ctx, cancel = gs.with_cancel(gs.background())
+threading.Thread(target=work, args=(ctx, ended)).start()
+threading.Timer(3, cancel).start()
+ended.recv()
+print("结束", repr(ctx.err()))
+
+ctx, cancel = gs.with_timeout(gs.background(), 3)  # the same, without the timer
+threading.Thread(target=work, args=(ctx, ended)).start()
+ended.recv()
+print("结束", repr(ctx.err()))
