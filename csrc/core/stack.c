@@ -92,7 +92,11 @@ static void **link_of(char *bottom, int class)
 
 static int install_guard(char *bottom, int class)
 {
+#ifdef GS__PORTABLE
+    static atomic_bool by_mprotect = true;
+#else
     static atomic_bool by_mprotect;
+#endif
     size_t size = gs__stack_guard_size(size_of(class));
     if (gs__should_fail())
         return GS_ENOMEM;
