@@ -14,7 +14,7 @@
 /* ---- records ----
  * In chunks that are never freed, handed out through a cache of each worker. */
 
-enum { CHUNK = 64, CACHE_MOST = 256, CACHE_BATCH = 64, ID_BATCH = 1024 };
+enum { CHUNK = 64, CACHE_MOST = 1024, CACHE_BATCH = 64, ID_BATCH = 1024 };
 
 typedef struct chunk {
     struct chunk *next;
