@@ -64,10 +64,10 @@ size_t gs__stack_guard_size(size_t stack_size)
 
 int gs__stack_class(size_t size)
 {
-    for (int class = 0; class < GS__STACK_CLASSES; class++)
-        if (size <= size_of(class))
-            return class;
-    return -1;
+    if (size <= GS__STACK_MIN)
+        return 0;
+    int class = 64 - __builtin_clzll((size - 1) / GS__STACK_MIN);
+    return class < GS__STACK_CLASSES ? class : -1;
 }
 
 char *gs__stack_top(const gs__stack *stack)
