@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -13,6 +14,10 @@ import pytest
 
 import pygostop as gs
 from support import HERE, Probe, compiler, eventually
+
+# The programs that tests start are to import the pygostop that is installed, not the sources that
+# the tests may have been started beside.
+os.environ["PYTHONSAFEPATH"] = "1"
 
 
 @pytest.fixture(autouse=True)

@@ -184,6 +184,20 @@ def test_without_a_running_loop_a_wait_is_a_runtime_error():
         gs.Chan().recv_async().send(None)
 
 
+def test_a_coroutine_talks_to_a_c_task(probe):
+    async def main():
+        source, to = gs.Chan(type=int), gs.Chan(type=int)
+        task = gs.go(probe.double_ints, source, to)
+        for i in range(300):
+            await source.send_async(i)
+            assert await to.recv_async() == 2 * i
+        running = await blocked(gs.select_async(gs.Chan(), task))
+        source.close()
+        assert await running == (1, task, True)
+
+    run(main())
+
+
 # ---- scopes ----
 
 

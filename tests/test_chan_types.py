@@ -224,13 +224,14 @@ def test_text_and_bytes_that_nobody_received_are_released():
 
     for type, value in ((str, "x" * 1_000_000), (bytes, b"x" * 1_000_000)):
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        for _ in range(300):
+        for _ in range(1500):
             ch = gs.Chan(2, type)
             ch.send(value)
             ch.send(value)
             ch.recv()
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-        assert grown < 200_000  # KiB; all of them kept would be 300,000
+        # KiB. All of them kept would be 1,500,000; AddressSanitizer puts off 262,144.
+        assert grown < 700_000
 
 
 # ---- NumPy ----

@@ -219,6 +219,44 @@ def test_a_cancelled_scope_ends_the_wait():
         waiting.result()
 
 
+# ---- tasks ----
+
+
+def test_an_ended_task_is_ready_and_is_its_own_value(probe):
+    task = gs.go(probe.add, 1, 2)
+    for _ in range(2):
+        selected = gs.select(gs.Chan(), task, timeout=SOON)
+        assert selected == (1, task, True)
+        assert selected.value is task
+    assert task.result() == 3
+
+
+def test_a_task_that_runs_is_waited_for(probe):
+    task = gs.go(probe.sleep_long)
+    assert gs.select(task, nowait=True).index == -1
+    with pytest.raises(TimeoutError):
+        gs.select(task, timeout=0.01)
+    waiting = Peer(gs.select, gs.Chan(), task)
+    assert waiting.is_waiting()
+    task.cancel()
+    assert waiting.result().value is task
+
+
+def test_c_tasks_and_selects_pair_on_unbuffered_channels(probe):
+    source, to = gs.Chan(type=int), gs.Chan(type=int)
+    task = gs.go(probe.double_ints, source, to)
+    sent, got = 0, []
+    while len(got) < 500:
+        selected = gs.select((source, sent) if sent < 500 else None, to, timeout=SOON)
+        if selected.index == 0:
+            sent += 1
+        else:
+            got.append(selected.value)
+    source.close()
+    task.result(SOON)
+    assert got == [2 * i for i in range(500)]
+
+
 # ---- time ----
 
 

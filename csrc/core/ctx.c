@@ -371,8 +371,16 @@ static void mark(gs_ctx *ctx, enum gs__ctx_error error, gs__cause *cause, gs__wa
         gs__task_signal_stop(gs__container(ctx, gs_task, ctx), wakes);
     else if (ctx->kind == GS__CTX_DEADLINE)
         gs__timer_stop(&gs__container(ctx, gs__deadline_ctx, ctx)->timer);
-    for (gs__link *l; (l = gs__list_pop(&ctx->waiters));) {
+    gs__link *end = &ctx->waiters.head;
+    for (gs__link *l = end->next, *next; l != end; l = next) {
         gs__waiter *waiter = gs__container(l, gs__waiter, link);
+        next = l->next;
+        /* Many waiters lie on as many stacks, and the claims keep the processor from looking ahead. */
+        if (next != end) {
+            __builtin_prefetch(next->next);
+            __builtin_prefetch(gs__container(next, gs__waiter, link)->party);
+        }
+        gs__link_init(l);
         if (!waiter->party) {
             gs__acquire(&batches_lock);
             gs__list_append(&b->hooks, l);
@@ -381,6 +389,7 @@ static void mark(gs_ctx *ctx, enum gs__ctx_error error, gs__cause *cause, gs__wa
             gs__wakes_add(wakes, waiter->party);
         }
     }
+    gs__list_init(&ctx->waiters);
 }
 
 static void unlink_from_parent(gs_ctx *ctx)
@@ -405,6 +414,7 @@ bool gs__ctx_cancel(gs_ctx *ctx, enum gs__ctx_error error, gs__cause *cause)
     gs__list_append(&batches, &b.link);
     gs__release(&batches_lock);
     for (gs_ctx *node = ctx; node;) {
+        __builtin_prefetch(todo);
         gs__acquire(&node->lock);
         if (!atomic_load_explicit(&node->done, memory_order_relaxed)) {
             first |= node == ctx;

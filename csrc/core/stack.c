@@ -29,7 +29,7 @@ typedef struct pool {
     size_t stacks;   /* in all slabs */
     size_t promised; /* to tasks and in caches; promised + slack <= stacks */
     size_t slack;    /* what the caches that joined may hold back */
-    void *warm;      /* free, linked through their top words */
+    void *warm;      /* free, linked through their top words: link_of */
     size_t n_warm;
     char **cold;     /* free, without pages; with room for every stack there is */
     size_t n_cold;
@@ -80,10 +80,12 @@ bool gs__stack_guards(const gs__stack *stack, const void *address)
     return stack->bottom && a >= stack->bottom && a < stack->bottom + gs__stack_guard_size(stack->size);
 }
 
-/* Where a free stack says which is the next. */
+/* Where a free stack says which is the next: in the line that the task which had it used last and the one
+ * that gets it uses first. */
 static void **link_of(char *bottom, int class)
 {
-    return (void **)(bottom + size_of(class)) - 1;
+    gs__stack stack = {bottom, size_of(class)};
+    return (void **)gs__stack_top(&stack) - 1;
 }
 
 /* ---- slabs ---- */

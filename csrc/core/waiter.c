@@ -187,10 +187,35 @@ void gs__wake(gs__party *party)
     }
 }
 
+/* Tasks that this worker may run go on its queue together. */
+static void wake_several(gs__party *party)
+{
+    gs__worker *w = gs__this_worker();
+    gs__list ready;
+    int n = 0;
+    gs__list_init(&ready);
+    for (gs__party *next; party; party = next) {
+        next = party->next_woken; /* once woken it may be gone */
+        gs_task *task = gs__container(party, gs_task, party);
+        if (w && party->kind == GS__PARTY_TASK && !task->home && task->group == w->group) {
+            set_state(task, GS__TASK_READY);
+            gs__list_append(&ready, &task->link);
+            n++;
+        } else {
+            gs__wake(party);
+        }
+    }
+    if (n)
+        gs__ready_all(w, &ready, n);
+}
+
 void gs__wake_all(gs__wakes *wakes)
 {
-    for (gs__party *party = wakes->first, *next; party; party = next) {
-        next = party->next_woken; /* once woken it may be gone */
+    gs__party *party = wakes->first;
+    if (!party)
+        return;
+    if (party->next_woken)
+        wake_several(party);
+    else
         gs__wake(party);
-    }
 }

@@ -54,6 +54,9 @@ void gs__arrive(gs__worker *worker);
 
 /* ---- sched.c, for worker.c and monitor.c ---- */
 
+/* Makes `n` tasks ready that are on the list by their `link`, of the worker's group and without a home.
+ * On the worker's thread. */
+void gs__ready_all(gs__worker *worker, gs__list *tasks, int n);
 /* The next task from the worker's own queues, or NULL: also when it is time for the scheduler to look
  * further. Takes no lock but the worker's, so a task that leaves may hold others. */
 gs_task *gs__pick_quick(gs__worker *worker);

@@ -466,8 +466,9 @@ static inline void gs_off_cancel(gs_call *call, int id)
 {
     call->api->off_cancel(call, id);
 }
-/* Runs fn(arg) when the task ends, however it ends: last first, on the task's stack; it may park.
- * GS_ENOMEM where it could not be noted; it has not run then. */
+/* Runs fn(arg) when the task ends, however it ends: last first, on the task's stack; it may park. Where
+ * the task's function returned, its frame is gone then: arg must not point into it. GS_ENOMEM where it
+ * could not be noted; it has not run then. */
 static inline int gs_defer(gs_call *call, void (*fn)(void *), void *arg)
 {
     return call->api->defer(call, fn, arg);
