@@ -352,24 +352,26 @@ def test_walk_passes_over_what_vanishes(tmp_path: pathlib.Path) -> None:
     assert len(errors) == 0
 
 
-def test_walk_tells_of_what_was_moved_away_under_it(tmp_path: pathlib.Path) -> None:
-    top = tmp_path / "walked"
-    path = top
-    for n in range(60):
+def test_walk_tells_of_what_it_does_not_find_again(tmp_path: pathlib.Path) -> None:
+    root = tmp_path / "root"
+    path = root
+    for n in range(60):  # so that the upper ones are closed meanwhile
         path = path / f"{n}"
-        (path / "side").mkdir(parents=True)
-        (path / "side" / "file").touch()
-    (path / "last").touch()
+        for side in range(20):  # one of which, at least, is still to be entered on the way back
+            (path / f"side {side}").mkdir(parents=True)
+    for last in "last", "very last":
+        (path / last).touch()
     paths, errors = gs.Chan(0, bytes), gs.Chan(100, bytes)
-    task = gs.go(tasks.walk, str(top), paths, errors)
-    for found in paths:
-        if found.endswith(b"/last"):
-            os.rename(top / "0/1/2/3/4", tmp_path / "moved")  # ".." is another directory now
+    task = gs.go(tasks.walk, str(root), paths, errors)
+    paths.recv(timeout=WAIT)
+    os.rename(root / "0/1/2/3/4", tmp_path / "moved")  # its ".." is another directory now
+    assert len(received(paths)) == 1
     task.result(timeout=WAIT)
     errors.close()
-    for one in map(file_sum, errors):
-        assert one.error and one.error.errno == errno.ENOENT
-        assert one.path.startswith(os.fsencode(top))
+    told = [file_sum(message) for message in errors]
+    above = [os.fsencode(root) + below for below in (b"", b"/0", b"/0/1", b"/0/1/2", b"/0/1/2/3")]
+    assert told and all(one.path in above for one in told)
+    assert all(one.error and one.error.errno == errno.ENOENT for one in told)
 
 
 def test_walk_names_an_unreadable_directory_and_passes_it_over() -> None:
