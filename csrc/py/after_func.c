@@ -1,9 +1,10 @@
 /* after_func.c: after_func, and Stop, the callable that it gives.
  *
- * A registration is memory by reference: the Stop has one, the hook on the context another, which goes
- * over to the dispatcher's job and ends with it. Its context stays as long as the hook is there: a
- * cancel of its parent is to reach it. `f`, guarded by the GIL, is taken by who begins it or prevents
- * it: the one who finds it there has won. So it can be prevented until it really begins. */
+ * A registration is memory by reference: the Stop has one, the hook on the context another, which
+ * goes over to the dispatcher's job and ends with it. Its context stays as long as the hook is
+ * there: a cancel of its parent is to reach it. `f`, guarded by the GIL, is taken by who begins it
+ * or prevents it: the one who finds it there has won. So it can be prevented until it really
+ * begins. */
 #include "dispatch.h"
 #include "py_ctx.h"
 
@@ -99,10 +100,10 @@ static PyObject *stop_call(stop *self, PyObject *args, PyObject *kwargs)
 static PyObject *stop_repr(stop *self)
 {
     bool current = self->generation == atomic_load(&gs__generation);
-    return PyUnicode_FromFormat("<Stop of after_func, %s>", !current
-                                                                ? "of the process before the fork"
-                                                            : self->reg->f ? "waiting"
-                                                                           : "begun or stopped");
+    const char *state = !current       ? "of the process before the fork"
+                        : self->reg->f ? "waiting"
+                                       : "begun or stopped";
+    return PyUnicode_FromFormat("<Stop of after_func, %s>", state);
 }
 
 static PyObject *stop_reduce(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(protocol))

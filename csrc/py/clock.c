@@ -1,15 +1,15 @@
 /* clock.c: sleep and checkpoint, after and Ticker.
  *
- * A beat is a timer of the core that sends the time on a channel: no thread, no task. When it fires it
- * claims its party, and the party's `notify` sends, without a lock and without the GIL. What always
- * holds:
- *  - A beat is memory by reference: its Ticker object has one, and the timer has one from when it was
- *    armed until it was stopped, or has fired for the last time.
- *  - The channel is referenced as long as the beat is there. The Python channel holds the Ticker (an
- *    after has one too, which nobody sees), and the Ticker's end stops the timer. So nothing is left
- *    of an after(3600) whose channel was dropped.
- *  - `stopped` is set before the timer is stopped, and looked at after it was armed again: one of the
- *    two stops it. */
+ * A beat is a timer of the core that sends the time on a channel: no thread, no task. When it
+ * fires it claims its party, and the party's `notify` sends, without a lock and without the GIL.
+ * What always holds:
+ *  - A beat is memory by reference: its Ticker object has one, and the timer has one from when it
+ *    was armed until it was stopped, or has fired for the last time.
+ *  - The channel is referenced as long as the beat is there. The Python channel holds the Ticker
+ *    (an after has one too, which nobody sees), and the Ticker's end stops the timer. So nothing
+ *    is left of an after(3600) whose channel was dropped.
+ *  - `stopped` is set before the timer is stopped, and looked at after it was armed again: one of
+ *    the two stops it. */
 #include "args.h"
 #include "block.h"
 
@@ -50,7 +50,7 @@ static void stop(beat *b)
         unref(b);
 }
 
-/* Takes over a reference, which goes to the timer where that is armed. The caller has another one. */
+/* Takes over a reference, which goes to the timer where that is armed. The caller has another. */
 static int arm(beat *b, int64_t at)
 {
     b->at = at;
@@ -67,8 +67,8 @@ static int arm(beat *b, int64_t at)
 static int64_t next_tick(const beat *b, int64_t now)
 {
     int64_t missed = (now - b->at) / b->period;
-    return b->at > GS_FOREVER - (missed + 1) * b->period ? GS_FOREVER
-                                                         : b->at + (missed + 1) * b->period;
+    int64_t step = (missed + 1) * b->period;
+    return b->at > GS_FOREVER - step ? GS_FOREVER : b->at + step;
 }
 
 static void notify(gs__async *op)
@@ -76,8 +76,8 @@ static void notify(gs__async *op)
     beat *b = gs__container(op, beat, op);
     int64_t now = gs__now();
     double seconds = (double)now * 1e-9;
-    (void)gs__chan_try_send(b->ch,
-                            &seconds); /* full: nobody has taken the last tick, this one is dropped */
+    /* Full: nobody has taken the last tick, and this one is dropped. */
+    (void)gs__chan_try_send(b->ch, &seconds);
     if (b->period > 0) {
         atomic_fetch_add(&b->refs, 1);
         if (arm(b, next_tick(b, now)) != GS_OK)

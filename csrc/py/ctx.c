@@ -2,10 +2,10 @@
  * scopes are in scope.c, what always holds in py_ctx.h.
  *
  * Garbage collection. What a gs_ctx owns of Python (the exception that it was cancelled with, a
- * value) is reached by other contexts and by C threads too, of which the collector knows nothing. It
- * is visited only where this Context has the one reference on a gs_ctx that is done: a done context is
- * on nobody's list, so nobody can find it, and its cause is fixed. Elsewhere it counts as
- * reachable. */
+ * value) is reached by other contexts and by C threads too, of which the collector knows nothing.
+ * It is visited only where this Context has the one reference on a gs_ctx that is done: a done
+ * context is on nobody's list, so nobody can find it, and its cause is fixed. Elsewhere it counts
+ * as reachable. */
 #include "py_ctx.h"
 
 #include <structmember.h>

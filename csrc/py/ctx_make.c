@@ -21,7 +21,8 @@ PyObject *gs__py_ctx_cancel(PyObject *context, const char *call, PyObject *args,
     if (gs__py_check_generation(self->generation, context) < 0 ||
         gs__py_cause_from(self->state, given, &cause) < 0)
         return NULL;
-    /* A reference of its own, as what is freed on the way may run Python, and the collector: see ctx.c. */
+    /* A reference of its own: what is freed on the way may run Python, and so the collector, which
+     * is not to take it for a context that is done and nobody's (ctx.c). */
     gs_ctx *ctx = self->ctx;
     gs__ctx_ref(ctx);
     gs__ctx_cancel(ctx, GS__CTX_CANCELED, cause);

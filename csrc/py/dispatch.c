@@ -1,12 +1,12 @@
-/* dispatch.c: one thread that runs Python on behalf of threads that hold no GIL, and may not wait for
- * it: callbacks of contexts and tasks, and the lines of gs_log.
+/* dispatch.c: one thread that runs Python on behalf of threads that hold no GIL, and may not wait
+ * for it: callbacks of contexts and tasks, and the lines of gs_log.
  *
  * The thread starts when first needed. What always holds:
- *  - `mutex` guards all below. It is a leaf: nobody waits for the GIL, or runs Python, while holding
- *    it, and it is held for a few instructions, or for the start of the thread.
+ *  - `mutex` guards all below. It is a leaf: nobody waits for the GIL, or runs Python, while
+ *    holding it, and it is held for a few instructions, or for the start of the thread.
  *  - Jobs run in the order in which they came. Each calls Python in a scope of its own.
- *  - Once gs__py_dispatch_stop has returned, the thread has ended, or sits in a job that did not end
- *    within the time given, which is said on stderr; no new one starts.
+ *  - Once gs__py_dispatch_stop has returned, the thread has ended, or sits in a job that did not
+ *    end within the time given, which is said on stderr; no new one starts.
  *  - In a forked child there is no thread and no job: those were the parent's. */
 #define _GNU_SOURCE
 #include "dispatch.h"

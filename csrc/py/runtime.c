@@ -1,9 +1,9 @@
 /* runtime.c: configure, and how the process leaves.
  *
- * At exit an atexit callback, registered when the module is made, cancels the root, waits the grace
- * time for the tasks, names on stderr those that still run, and ends the dispatcher. module.c's own,
- * registered before it, runs after it and ends the drops. From then on no thread touches the
- * interpreter: workers whose tasks did not stop know nothing of Python.
+ * At exit an atexit callback, registered when the module is made, cancels the root, waits the
+ * grace time for the tasks, names on stderr those that still run, and ends the dispatcher.
+ * module.c's own, registered before it, runs after it and ends the drops. From then on no thread
+ * touches the interpreter: workers whose tasks did not stop know nothing of Python.
  *
  * The settings here are guarded by the GIL; they are the process's, as the runtime is. */
 #include "args.h"

@@ -1,12 +1,15 @@
 /* scope.c: the scope: the context in force where code runs, which blocking calls observe.
  *
- * A context variable holds the innermost open Scope; each knows the one around it. What always holds:
- *  - A Scope is entered once, and does not change after. So a copy of the context variable, which a
- *    thread, a task or an asyncio task took, may go on using it after the block was left.
- *  - Leaving takes the innermost off and no other. Where the one to leave is not the innermost, that
- *    is RuntimeError, and nothing changes.
- *  - Without a Scope, and in a forked child under a Scope of the parent process, the root is in force.
- *  - A block that Ctrl-C leaves cancels its tasks and waits for them; a second Ctrl-C ends that wait.
+ * A context variable holds the innermost open Scope; each knows the one around it. What always
+ * holds:
+ *  - A Scope is entered once, and does not change after. So a copy of the context variable, which
+ *    a thread, a task or an asyncio task took, may go on using it after the block was left.
+ *  - Leaving takes the innermost off and no other. Where the one to leave is not the innermost,
+ *    that is RuntimeError, and nothing changes.
+ *  - Without a Scope, and in a forked child under a Scope of the parent process, the root is in
+ *    force.
+ *  - A block that Ctrl-C leaves cancels its tasks and waits for them; a second Ctrl-C ends that
+ *    wait.
  * It is C, and not a Python class, because a signal's handler may raise between the bytecodes of
  * __enter__ and the block: the Scope would stay open for ever. */
 #include "py_ctx.h"
@@ -24,9 +27,9 @@ enum scope_kind {
 typedef struct scope {
     PyObject_HEAD
     PyObject *context; /* the Context that it was made for */
-    PyObject *in_force; /* NULL until entered: `context`, or its merge with what was in force outside */
-    PyObject *outer; /* the Scope around it; NULL: none */
-    int64_t limit;   /* of LIMIT, in nanoseconds, for its message */
+    PyObject *in_force; /* `context`, or its merge with what is in force outside; NULL: not entered */
+    PyObject *outer;    /* the Scope around it; NULL: none */
+    int64_t limit;      /* of LIMIT, in nanoseconds, for its message */
     uint8_t kind;
     bool cancelled; /* its own end ended the block */
 } scope;
