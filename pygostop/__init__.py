@@ -6,6 +6,7 @@ itself.
 
 from pathlib import Path as _Path
 
+from pygostop import tasks
 from pygostop._aio import select_async
 from pygostop._core import (
     Cancel,
@@ -87,6 +88,7 @@ __all__ = [
     "select_async",
     "shield",
     "sleep",
+    "tasks",
     "timeout",
     "with_cancel",
     "with_deadline",

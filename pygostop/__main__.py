@@ -9,19 +9,29 @@ import sys
 
 import pygostop as gs
 
+_JOBS_MOST = 1000
+
 
 def _jobs(text: str) -> int:
-    jobs = int(text)
-    if not 1 <= jobs <= 1000:
-        raise argparse.ArgumentTypeError(f"must be from 1 to 1000, not {jobs}")
-    return jobs
+    if not text.isdecimal() or not 1 <= int(text) <= _JOBS_MOST:
+        raise argparse.ArgumentTypeError(f"must be an int from 1 to {_JOBS_MOST}, not {text!r}")
+    return int(text)
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if math.isnan(seconds) or seconds < 0:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds, 0 or more, not {text}")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not seconds >= 0:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds, 0 or more, not {text!r}")
     return seconds
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -38,12 +48,14 @@ def _parser() -> argparse.ArgumentParser:
         description="Prints the CRC-32 of every regular file under DIR, a line a file as it comes. "
         "Symbolic links are not followed.",
         epilog="Exit status: 0; 1 some could not be read, which are named on stderr; 2 DIR is no "
-        "directory that can be read; 124 timed out; 130 interrupted; 141 nobody reads the output.",
+        "directory that can be read, or the output could not be written; 124 timed out; 130 interrupted; 141 nobody reads the output.",
     )
     digest.add_argument("dir", metavar="DIR")
     digest.add_argument(
-        "--jobs", metavar="N", type=_jobs, default=len(os.sched_getaffinity(0)) if hasattr(
-            os, "sched_getaffinity") else os.cpu_count() or 1,
+        "--jobs",
+        metavar="N",
+        type=_jobs,
+        default=min(_cores(), _JOBS_MOST),
         help="files to read at a time (default: as many as cores, %(default)s)",
     )
     digest.add_argument("--timeout", metavar="S", type=_seconds, help="seconds after which to stop")
@@ -61,9 +73,15 @@ def main(arguments: list[str] | None = None) -> int:
         print(gs.get_include())
         return 0
     if options.command == "digest":
-        from pygostop.digest import digest
+        from pygostop import digest
 
-        return digest(options.dir, jobs=options.jobs, timeout=options.timeout, strict=options.strict)
+        status = digest.digest(
+            options.dir, jobs=options.jobs, timeout=options.timeout, strict=options.strict
+        )
+        if status in (digest.EXIT_BROKEN_PIPE, digest.EXIT_TROUBLE):
+            # What is left in the buffer cannot be written: Python must not try again when it leaves.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return status
     if options.command == "demo":
         from pygostop.demo import demo
 

@@ -11,12 +11,11 @@ PROGRAMS = ("leak", "stop_by_close", "stop_by_done", "stop_by_context", "no_kill
 
 
 def _examples() -> pathlib.Path:
-    # Installed into the package; beside it in a checkout.
     for place in pygostop.__path__:
-        for examples in pathlib.Path(place) / "examples", pathlib.Path(place).parent / "examples":
-            if (examples / f"{PROGRAMS[0]}.py").is_file():
-                return examples
-    raise FileNotFoundError(f"the examples are not in any of {list(pygostop.__path__)}")
+        examples = pathlib.Path(place) / "examples"
+        if examples.is_dir():
+            return examples
+    raise FileNotFoundError(f"no examples in any of {list(pygostop.__path__)}: install pygostop again")
 
 
 def demo() -> int:

@@ -24,7 +24,7 @@ __all__ = ["digest", "file_sums"]
 _WAITING = 256  # paths, and results, on the way at once
 _REDRAWN = 0.1  # seconds between two states of the progress line
 
-EXIT_OK, EXIT_UNREADABLE, EXIT_USAGE = 0, 1, 2
+EXIT_OK, EXIT_UNREADABLE, EXIT_TROUBLE = 0, 1, 2
 EXIT_TIMED_OUT, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 124, 130, 141
 
 
@@ -107,8 +107,7 @@ class _Report:
             if one.error:
                 self.unreadable += 1
                 error = one.error
-                self.progress.clear()
-                self.err.write(f"pygostop digest: {_shown(one.path)}: {error.strerror}\n")
+                self.say(f"{_shown(one.path)}: {error.strerror}")
                 if strict:
                     break
             else:
@@ -129,8 +128,11 @@ class _Report:
             parts.append(f"{self.unreadable} unreadable")
         if how:
             parts.append(how)
+        self.say(", ".join(parts))
+
+    def say(self, text: str) -> None:
         self.progress.clear()
-        self.err.write(f"pygostop digest: {', '.join(parts)}\n")
+        self.err.write(f"pygostop digest: {text}\n")
         self.err.flush()
 
 
@@ -151,7 +153,7 @@ def digest(
     """The command ``python -m pygostop digest``: prints, and returns its exit status.
 
     ``0``; ``1``: some files or directories could not be read, and are named on ``err``; ``2``: ``root``
-    is no directory that can be read; ``124``: the time ran out; ``130``: Ctrl-C; ``141``: nobody reads
+    is no directory that can be read, or ``out`` could not be written; ``124``: the time ran out; ``130``: Ctrl-C; ``141``: nobody reads
     ``out`` any more. ``strict`` ends it at the first that cannot be read.
     """
     report = _Report(out or sys.stdout.buffer, err or sys.stderr)
@@ -169,11 +171,10 @@ def digest(
         how, status = "interrupted", EXIT_INTERRUPTED
     except BrokenPipeError:
         how, status = "nobody reads the output any more", EXIT_BROKEN_PIPE
+    except OSError as error:
+        how, status = f"cannot write: {error.strerror}", EXIT_TROUBLE
     except gs.TaskFailed as failure:
-        if failure.code <= 0:
-            raise
-        report.progress.clear()
-        report.err.write(f"pygostop digest: {failure.message}\n")
-        return EXIT_USAGE
+        report.say(failure.message)
+        return EXIT_TROUBLE
     report.close(how)
     return status
