@@ -603,6 +603,24 @@ def test_ten_thousand_dropped_contexts_leave_no_memory_behind() -> None:
     assert sys.getallocatedblocks() - blocks < 2_000
 
 
+def test_a_module_imported_again_has_contexts_of_its_own(run_python: Any) -> None:
+    done = run_python(
+        """
+        import sys, pygostop as first
+        root = first.background()
+        for name in [name for name in sys.modules if name.startswith("pygostop")]:
+            del sys.modules[name]
+        import pygostop as second
+        assert type(second.background()) is second.Context
+        second.with_cancel(second.background())
+        del root
+        first.with_cancel(first.background())
+        assert second.background() is second.background()
+        """
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_contexts_work_across_threads_and_event_loops_at_once() -> None:
     ctx, cancel = gs.with_cancel(gs.background())
 

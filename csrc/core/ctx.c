@@ -250,6 +250,21 @@ int64_t gs__ctx_deadline(gs_ctx *ctx)
     return deadline;
 }
 
+bool gs__ctx_is_below(gs_ctx *ctx, const gs_ctx *ancestor)
+{
+    for (; ctx; ctx = ctx->kind == GS__CTX_DETACHED ? NULL : ctx->parent) {
+        if (ctx == ancestor)
+            return true;
+        if (ctx->kind == GS__CTX_MERGE) {
+            merge_ctx *m = gs__container(ctx, merge_ctx, ctx);
+            for (int i = 0; i < m->n; i++)
+                if (gs__ctx_is_below(m->others[i].parent, ancestor))
+                    return true;
+        }
+    }
+    return false;
+}
+
 void *gs__ctx_value(gs_ctx *ctx)
 {
     return ctx->kind == GS__CTX_VALUE ? gs__container(ctx, value_ctx, ctx)->value : NULL;

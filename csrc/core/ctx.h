@@ -84,6 +84,9 @@ static inline bool gs__ctx_is_done(gs_ctx *ctx)
 gs__cause *gs__ctx_cause(gs_ctx *ctx);
 /* The closest deadline on the way to the root, or GS_FOREVER. */
 int64_t gs__ctx_deadline(gs_ctx *ctx);
+/* Whether the end of `ancestor` ends ctx: it is ctx itself, or a parent or one merged on the way to
+ * the root. */
+bool gs__ctx_is_below(gs_ctx *ctx, const gs_ctx *ancestor);
 /* The value of a GS__CTX_VALUE node, NULL of others. To look one up, walk gs_ctx.parent. */
 void *gs__ctx_value(gs_ctx *ctx);
 /* The done channel, a reference of the caller's; NULL when memory ran out. */

@@ -10,7 +10,7 @@ enum {
     STEAL_MOST = 64,  /* tasks taken from another worker, or from the inbox, at once */
     SPIN_US = 20,     /* about what waking a sleeping core costs */
     PREFETCH_FROM = 256,  /* tasks on a queue; fewer are in the caches */
-    PREFETCH_STACK = 1024, /* bytes of a stack: the frames of a select that waits */
+    PREFETCH_STACK = 512, /* bytes of a stack: the frames of a select that waits */
     NEXT_AGE_US = 2,  /* how long `next` of another worker must have waited to be taken */
     PAUSE_FIRST_US = 20, PAUSE_MOST_US = 1000
 };
@@ -63,10 +63,10 @@ static inline __attribute__((always_inline)) void prefetch_behind(gs__worker *w,
     if (next == &w->ready.head || next == &w->fresh.head)
         return;
     const char *stack = task_of(next)->coro.sp, *record = (const char *)task_of(next->next);
-    for (int i = 0; stack && i < PREFETCH_STACK; i += GS__CACHE_LINE)
-        __builtin_prefetch(stack + i);
     for (size_t i = 0; i < sizeof(gs_task); i += GS__CACHE_LINE)
         __builtin_prefetch(record + i);
+    for (int i = 0; stack && i < PREFETCH_STACK; i += GS__CACHE_LINE)
+        __builtin_prefetch(stack + i);
 }
 
 /* With the lock held. `oldest`: the fairness tick. */

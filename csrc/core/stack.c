@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "stack.h"
 
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -62,10 +64,10 @@ size_t gs__stack_guard_size(size_t stack_size)
 
 int gs__stack_class(size_t size)
 {
-    for (int class = 0; class < GS__STACK_CLASSES; class++)
-        if (size <= size_of(class))
-            return class;
-    return -1;
+    if (size <= GS__STACK_MIN)
+        return 0;
+    int class = 64 - __builtin_clzll((size - 1) / GS__STACK_MIN);
+    return class < GS__STACK_CLASSES ? class : -1;
 }
 
 char *gs__stack_top(const gs__stack *stack)
@@ -90,9 +92,30 @@ static void **link_of(char *bottom, int class)
 
 /* ---- slabs ---- */
 
+/* How many stacks mprotect may guard, which splits a mapping in two for each: an eighth of what the
+ * process may have is left to all that is not a stack, as malloc fails too where there is none. */
+static long most_mprotected(void)
+{
+    static atomic_long most;
+    long n = atomic_load_explicit(&most, memory_order_relaxed);
+    if (n == 0) {
+        FILE *f = fopen("/proc/sys/vm/max_map_count", "r");
+        n = f && fscanf(f, "%ld", &n) == 1 ? n / 16 * 7 : LONG_MAX;
+        if (f)
+            fclose(f);
+        atomic_store_explicit(&most, n, memory_order_relaxed);
+    }
+    return n;
+}
+
 static int install_guard(char *bottom, int class)
 {
+    static atomic_long mprotected;
+#ifdef GS__PORTABLE
+    static atomic_bool by_mprotect = true;
+#else
     static atomic_bool by_mprotect;
+#endif
     size_t size = gs__stack_guard_size(size_of(class));
     if (gs__should_fail())
         return GS_ENOMEM;
@@ -101,7 +124,11 @@ static int install_guard(char *bottom, int class)
             return GS_OK;
         atomic_store_explicit(&by_mprotect, true, memory_order_relaxed);
     }
-    return mprotect(bottom, size, PROT_NONE) == 0 ? GS_OK : GS_ENOMEM;
+    if (atomic_fetch_add(&mprotected, 1) < most_mprotected() &&
+        mprotect(bottom, size, PROT_NONE) == 0)
+        return GS_OK;
+    atomic_fetch_sub(&mprotected, 1);
+    return GS_ENOMEM;
 }
 
 /* Half the size as often as there is no address space for it. */

@@ -14,7 +14,7 @@
 /* ---- records ----
  * In chunks that are never freed, handed out through a cache of each worker. */
 
-enum { CHUNK = 64, CACHE_MOST = 256, CACHE_BATCH = 64, ID_BATCH = 1024 };
+enum { CHUNK = 64, CACHE_MOST = 1024, CACHE_BATCH = 64, ID_BATCH = 1024 };
 
 typedef struct chunk {
     struct chunk *next;
@@ -404,7 +404,8 @@ static void set_message(gs_task *task, const char *message)
     task->message = copy ? strcpy(copy, message) : NULL;
 }
 
-void gs__task_abandon(gs_task *task, int code)
+/* What is left to do on the task's stack once fn has returned. */
+static void finish(gs_task *task, int code)
 {
     gs__task_run_defers(task);
     if (task->shields) {
@@ -414,16 +415,20 @@ void gs__task_abandon(gs_task *task, int code)
             gs__task_shield_end(task);
     }
     end(task, code);
+}
+
+void gs__task_abandon(gs_task *task, int code)
+{
+    finish(task, code);
     gs__exit_task(task);
 }
 
-void gs__task_main(void *arg)
+void gs__task_main(gs_task *task)
 {
-    gs_task *task = arg;
     task->started = 1;
     if (task->flags & GS__TASK_PINNED)
         task->home = task->worker;
-    gs__task_abandon(task, task->fn(&task->call));
+    finish(task, task->fn(&task->call));
 }
 
 void gs__task_end_unstarted(gs_task *task, int code, const char *message)

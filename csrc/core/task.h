@@ -163,8 +163,8 @@ bool gs__task_progress(gs_task *task, int64_t *done, int64_t *total);
 void gs__task_signal_stop(gs_task *task, gs__wakes *wakes);
 /* For ctx.c: the last reference is gone. */
 void gs__task_free(gs_task *task);
-/* For worker.c: the body of every coroutine; ends a task that never got to run, with a code. */
-void gs__task_main(void *task);
+/* For worker.c: runs the task to its end; ends one that never got to run, with a code. */
+void gs__task_main(gs_task *task);
 void gs__task_end_unstarted(gs_task *task, int code, const char *message);
 /* For args.c: ends the running task at once: its defers run, its stack is abandoned. */
 _Noreturn void gs__task_abandon(gs_task *task, int code);

@@ -120,7 +120,10 @@ static void stop_dealloc(stop *self)
     Py_DECREF(type);
 }
 
+/* Its __call__ once more, as a method: that has a signature, for help() and type checkers. */
 static PyMethodDef stop_methods[] = {
+    {"__call__", (PyCFunction)(void (*)(void))stop_call, METH_VARARGS | METH_KEYWORDS | METH_COEXIST,
+     PyDoc_STR("__call__($self, /)\n--\n\nTrue where this call kept the function from running.")},
     {"__reduce_ex__", stop_reduce, METH_O, NULL},
     {NULL},
 };

@@ -12,18 +12,28 @@
 
 /* ---- make ---- */
 
+/* Its Context, borrowed, or NULL; not one of this module's former self that was imported before. */
+static PyObject *owner_of(gs__state *state, gs_ctx *ctx)
+{
+    PyObject *owner = ctx->owner;
+    return owner && Py_IS_TYPE(owner, state->context_type) ? owner : NULL;
+}
+
 PyObject *gs__py_ctx_wrap(gs__state *state, gs_ctx *ctx)
 {
-    if (ctx->owner)
-        return Py_NewRef((PyObject *)ctx->owner);
+    PyObject *owner = owner_of(state, ctx);
+    if (owner)
+        return Py_NewRef(owner);
     gs__py_ctx *self = (gs__py_ctx *)state->context_type->tp_alloc(state->context_type, 0);
     if (!self)
         return NULL;
     self->state = state;
     self->generation = atomic_load(&gs__generation);
-    if (ctx->owner) { /* the collector, called by the allocation, ran Python that made one */
+    owner = owner_of(state, ctx);
+    if (owner) { /* the collector, called by the allocation, ran Python that made one */
+        Py_INCREF(owner);
         Py_DECREF(self);
-        return Py_NewRef((PyObject *)ctx->owner);
+        return owner;
     }
     gs__ctx_ref(ctx);
     self->ctx = ctx;
@@ -211,7 +221,7 @@ static void dealloc(gs__py_ctx *self)
     PyObject_GC_UnTrack(self);
     /* First: what runs below may ask for a Context of the same gs_ctx. */
     bool current = self->ctx && gs__py_ctx_is_current((PyObject *)self);
-    if (current)
+    if (current && self->ctx->owner == self)
         self->ctx->owner = NULL;
     if (self->weakrefs)
         PyObject_ClearWeakRefs((PyObject *)self);

@@ -21,7 +21,11 @@ PyObject *gs__py_ctx_cancel(PyObject *context, const char *call, PyObject *args,
     if (gs__py_check_generation(self->generation, context) < 0 ||
         gs__py_cause_from(self->state, given, &cause) < 0)
         return NULL;
-    gs__ctx_cancel(self->ctx, GS__CTX_CANCELED, cause);
+    /* A reference of its own, as what is freed on the way may run Python, and the collector: see ctx.c. */
+    gs_ctx *ctx = self->ctx;
+    gs__ctx_ref(ctx);
+    gs__ctx_cancel(ctx, GS__CTX_CANCELED, cause);
+    gs__ctx_unref(ctx);
     gs__cause_unref(cause);
     Py_RETURN_NONE;
 }
@@ -60,7 +64,10 @@ static void cancel_dealloc(cancel *self)
     Py_DECREF(type);
 }
 
+/* Its __call__ once more, as a method: that has a signature, for help() and type checkers. */
 static PyMethodDef cancel_methods[] = {
+    {"__call__", (PyCFunction)(void (*)(void))cancel_call, METH_VARARGS | METH_KEYWORDS | METH_COEXIST,
+     PyDoc_STR("__call__($self, /, cause=None)\n--\n\nCancels the context, and all below it.")},
     {"__reduce_ex__", cancel_reduce, METH_O, NULL},
     {NULL},
 };

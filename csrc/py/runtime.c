@@ -9,6 +9,7 @@
 #include "args.h"
 #include "debug.h"
 #include "dispatch.h"
+#include "running.h"
 #include "stack.h"
 
 enum { GRACE_NS = 1000000000 };
@@ -117,41 +118,21 @@ static int stop_tasks(bool *interrupted)
 
 enum { NAMED_MOST = 20 };
 
-/* "'hog' (running), 'reader' (parked, recv on chan 3)"; NULL with an exception. */
-static PyObject *names_of(gs_task **tasks, long n)
-{
-    PyObject *names = PyUnicode_FromString("");
-    for (long i = 0; i < n && names; i++) {
-        char waiting[64];
-        gs__task_waiting_text(tasks[i], waiting, sizeof waiting);
-        PyObject *name = PyUnicode_DecodeUTF8(tasks[i]->name, (Py_ssize_t)strlen(tasks[i]->name),
-                                              "backslashreplace");
-        PyObject *longer = name ? PyUnicode_FromFormat("%U%s'%U' (%s%s%s)", names, i ? ", " : "", name,
-                                                       gs__task_state_name(tasks[i]),
-                                                       waiting[0] ? ", " : "", waiting)
-                                : NULL;
-        Py_XDECREF(name);
-        Py_SETREF(names, longer);
-    }
-    return names;
-}
-
 static void name_tasks(int left, bool interrupted)
 {
     gs_task *tasks[NAMED_MOST];
     long all = gs__debug_tasks(tasks, NAMED_MOST);
     long n = all < NAMED_MOST ? all : NAMED_MOST;
-    PyObject *names = names_of(tasks, n);
+    PyObject *text = gs__py_running_text(tasks, n, all);
     for (long i = 0; i < n; i++)
         gs__task_unref(tasks[i]);
     char how[64] = "until it was interrupted";
     if (!interrupted)
         PyOS_snprintf(how, sizeof how, "within %g s", (double)grace * 1e-9);
-    if (names && n > 0)
-        PySys_FormatStderr("pygostop: %d task%s did not stop %s: %U%s\n", left, left == 1 ? "" : "s", how,
-                           names, all > n ? ", and more" : "");
+    if (text && n > 0)
+        PySys_FormatStderr("pygostop: %d task%s did not stop %s: %U\n", left, left == 1 ? "" : "s", how, text);
     PyErr_Clear();
-    Py_XDECREF(names);
+    Py_XDECREF(text);
 }
 
 static PyObject *leave(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))

@@ -6,9 +6,11 @@
  *  - Leaving takes the innermost off and no other. Where the one to leave is not the innermost, that
  *    is RuntimeError, and nothing changes.
  *  - Without a Scope, and in a forked child under a Scope of the parent process, the root is in force.
+ *  - A block that Ctrl-C leaves cancels its tasks and waits for them; a second Ctrl-C ends that wait.
  * It is C, and not a Python class, because a signal's handler may raise between the bytecodes of
  * __enter__ and the block: the Scope would stay open for ever. */
 #include "py_ctx.h"
+#include "running.h"
 
 #include <structmember.h>
 
@@ -136,18 +138,11 @@ static PyObject *shield(PyObject *module, PyObject *Py_UNUSED(none))
 
 /* ---- enter, leave ---- */
 
-static bool descends(gs_ctx *ctx, gs_ctx *ancestor)
-{
-    while (ctx != ancestor && ctx->kind != GS__CTX_DETACHED && ctx->parent)
-        ctx = ctx->parent;
-    return ctx == ancestor;
-}
-
 /* A new reference on the Context to be in force: what holds outside goes on to hold inside. */
 static PyObject *on_top_of(gs__state *state, scope *self, scope *outer)
 {
     gs_ctx *ctx = gs__py_ctx_of(self->context), *old = in_force_of(outer);
-    if (self->kind == SHIELD || descends(ctx, old))
+    if (self->kind == SHIELD || gs__ctx_is_below(ctx, old))
         return Py_NewRef(self->context);
     gs_ctx *parents[] = {ctx, old};
     return gs__py_ctx_wrap_new(state, gs__ctx_merge(parents, 2));
@@ -268,6 +263,10 @@ static PyObject *scope_exit(scope *self, PyObject *const *exc_info, Py_ssize_t n
         return NULL;
     }
     if (leave(state, self) < 0)
+        return NULL;
+    if (raised != Py_None && PyErr_GivenExceptionMatches(raised, PyExc_KeyboardInterrupt) &&
+        gs__py_ctx_is_current(self->context) &&
+        gs__py_running_stop(state, gs__py_ctx_of(self->context), raised) < 0)
         return NULL;
     if (raised == Py_None || !is_own(state, self, raised))
         Py_RETURN_FALSE;

@@ -33,26 +33,28 @@ static PyObject *new_handle(gs__state *state, gs_task *task)
     return (PyObject *)self;
 }
 
-static void run_callbacks(gs__py_task *self, PyObject *callbacks)
+static void run_callback(gs__py_task *self, PyObject *callback)
 {
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(callbacks); i++) {
-        PyObject *callback = PyList_GET_ITEM(callbacks, i);
-        PyObject *done = gs__py_call_unscoped(callback, (PyObject *)self);
-        if (!done)
-            PyErr_WriteUnraisable(callback);
-        Py_XDECREF(done);
-    }
+    PyObject *done = gs__py_call_unscoped(callback, (PyObject *)self);
+    if (!done)
+        PyErr_WriteUnraisable(callback);
+    Py_XDECREF(done);
+}
+
+static void run_callbacks(gs__py_task *self)
+{
+    PyObject *callbacks = self->callbacks;
+    self->callbacks = NULL;
+    for (Py_ssize_t i = 0; callbacks && i < PyList_GET_SIZE(callbacks); i++)
+        run_callback(self, PyList_GET_ITEM(callbacks, i));
+    Py_XDECREF(callbacks);
 }
 
 /* On the dispatcher's thread, with the reference of the one that ended the task. */
 static void run_callbacks_later(void *arg)
 {
     gs__py_task *self = arg;
-    PyObject *callbacks = self->callbacks;
-    self->callbacks = NULL;
-    if (callbacks)
-        run_callbacks(self, callbacks);
-    Py_XDECREF(callbacks);
+    run_callbacks(self);
     Py_DECREF(self);
 }
 
@@ -241,6 +243,10 @@ static PyObject *task_add_done_callback(gs__py_task *self, PyObject *callback)
                      Py_TYPE(callback)->tp_name);
         return NULL;
     }
+    if (gs__task_ended(self->task)) {
+        run_callback(self, callback); /* those before may be about to run elsewhere */
+        Py_RETURN_NONE;
+    }
     if (!self->callbacks && !(self->callbacks = PyList_New(0)))
         return NULL;
     if (PyList_Append(self->callbacks, callback) < 0)
@@ -249,10 +255,7 @@ static PyObject *task_add_done_callback(gs__py_task *self, PyObject *callback)
     if (atomic_compare_exchange_strong(&self->phase, &open, GS__PY_TASK_CALLBACKS) ||
         open == GS__PY_TASK_CALLBACKS)
         Py_RETURN_NONE;
-    PyObject *callbacks = self->callbacks;
-    self->callbacks = NULL;
-    run_callbacks(self, callbacks);
-    Py_DECREF(callbacks);
+    run_callbacks(self); /* it has ended meanwhile */
     Py_RETURN_NONE;
 }
 
