@@ -548,8 +548,7 @@ static int join(gs_task *task, gs__party *self, bool own, int64_t deadline)
     if (outcome == GS__CASE)
         return GS_OK;
     gs__task_unhang(task, &j.waiter);
-    return outcome == GS__CANCELED ? GS_ECANCELED
-           : outcome == GS__TIMEDOUT ? GS_ETIMEDOUT : GS__EINTR;
+    return gs__cutoff_code(outcome);
 }
 
 int gs__task_wait(gs_task *task, gs_ctx *scope, int64_t deadline)
@@ -558,8 +557,7 @@ int gs__task_wait(gs_task *task, gs_ctx *scope, int64_t deadline)
         return GS_OK;
     gs__party *self = gs__self();
     bool own = scope && gs__is_own_ctx(self, scope);
-    if ((!scope || own) &&
-        (deadline == GS_FOREVER || (deadline && self->kind == GS__PARTY_THREAD)))
+    if (deadline && !gs__cutoff_needed(self, scope, own, deadline))
         return join(task, self, own, deadline);
     gs__select_case ended = {.kind = GS__CASE_TASK, .on.task = task};
     int code = gs__select(&ended, 1, scope, deadline);

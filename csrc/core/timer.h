@@ -23,13 +23,6 @@ typedef struct gs__timer {
     atomic_bool fired;  /* set before fire runs */
 } gs__timer;
 
-/* What a wait with a deadline needs: fires by claiming the party with GS__TIMEDOUT. */
-typedef struct gs__party_timer {
-    gs__timer timer;
-    gs__party *party;
-} gs__party_timer;
-void gs__party_timer_init(gs__party_timer *timer, gs__party *party);
-
 void gs__timer_init(gs__timer *timer, void (*fire)(gs__timer *, gs__fired *));
 /* Arms it, starting the runtime if need be. GS_ENOMEM: not armed. */
 int gs__timer_start(gs__timer *timer, int64_t deadline);

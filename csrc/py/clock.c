@@ -18,7 +18,7 @@
 typedef struct beat {
     atomic_uint refs;
     gs__async op;          /* of which only the party and notify are used */
-    gs__party_timer timer;
+    gs__timer timer;
     gs_chan *ch;           /* referenced; float, capacity 1 */
     int64_t at;            /* when it fires, or fired; only arm writes it */
     int64_t period;        /* 0: once */
@@ -46,7 +46,7 @@ static void unref(beat *b)
 static void stop(beat *b)
 {
     atomic_store(&b->stopped, true);
-    if (gs__timer_stop(&b->timer.timer))
+    if (gs__timer_stop(&b->timer))
         unref(b);
 }
 
@@ -55,10 +55,10 @@ static int arm(beat *b, int64_t at)
 {
     b->at = at;
     atomic_store(&b->op.party.claim, GS__WAITING);
-    int code = gs__timer_start(&b->timer.timer, at);
+    int code = gs__timer_start(&b->timer, at);
     if (code != GS_OK || at == GS_FOREVER)
         unref(b);
-    else if (atomic_load(&b->stopped) && gs__timer_stop(&b->timer.timer))
+    else if (atomic_load(&b->stopped) && gs__timer_stop(&b->timer))
         unref(b);
     return code;
 }
@@ -84,6 +84,14 @@ static void notify(gs__async *op)
     unref(b);
 }
 
+/* Under the timers' lock: notify runs when that is released. */
+static void fire(gs__timer *timer, gs__fired *fired)
+{
+    gs__party *party = &gs__container(timer, beat, timer)->op.party;
+    if (gs__claim(party, GS__TIMEDOUT))
+        gs__wakes_add(&fired->wakes, party);
+}
+
 static beat *new_beat(int64_t at, int64_t period)
 {
     beat *b = gs__alloc(sizeof *b);
@@ -95,7 +103,7 @@ static beat *new_beat(int64_t at, int64_t period)
     atomic_init(&b->refs, 2); /* the Ticker's, the timer's */
     gs__party_init(&b->op.party, GS__PARTY_ASYNC);
     b->op.notify = notify;
-    gs__party_timer_init(&b->timer, &b->op.party);
+    gs__timer_init(&b->timer, fire);
     b->ch = ch;
     b->period = period;
     atomic_init(&b->stopped, false);
