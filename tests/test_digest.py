@@ -57,7 +57,7 @@ def tree(tmp_path: pathlib.Path) -> pathlib.Path:
     """A part of the standard library, and what file systems have besides."""
     root = tmp_path / "tree"
     for package in asyncio, json:
-        source = pathlib.Path(package.__file__).parent
+        source = pathlib.Path(package.__path__[0])
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(source, root / package.__name__, ignore=ignored)
     with open(os.fsencode(root) + b"/not text \xff\xfe", "wb") as file:

@@ -46,9 +46,9 @@ def test_settings_out_of_range_are_value_errors(settings: dict[str, Any]) -> Non
 def test_settings_of_a_wrong_type_are_type_errors(name: str) -> None:
     for value in ("1", [], object()):
         with pytest.raises(TypeError, match=name):
-            gs.configure(**{name: value})
+            gs.configure(**{name: value})  # type: ignore[arg-type]
     with pytest.raises(TypeError):
-        gs.configure(1)  # type: ignore[misc]
+        gs.configure(1)  # type: ignore[call-arg]
     with pytest.raises(TypeError):
         gs.configure(threads=1)  # type: ignore[call-arg]
 

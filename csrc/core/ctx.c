@@ -9,8 +9,8 @@
 
 typedef struct gs__deadline_ctx {
     gs_ctx ctx;
-    gs__timer timer;   /* armed unless an ancestor's deadline comes first */
-    int64_t deadline;  /* the closest on the way to the root */
+    gs__timer timer;                       /* armed unless an ancestor's deadline comes first */
+    int64_t deadline;                      /* the closest on the way to the root */
     struct gs__deadline_ctx *next_expired; /* on gs__fired.expired */
 } gs__deadline_ctx;
 
@@ -314,7 +314,7 @@ void gs__ctx_unhang(gs_ctx *ctx, gs__waiter *waiter)
 
 typedef struct batch {
     gs__link link;
-    gs__list hooks;       /* not begun */
+    gs__list hooks; /* not begun */
     gs__ctx_hook *running;
     pthread_t runner;
 } batch;

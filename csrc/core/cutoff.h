@@ -11,7 +11,7 @@ typedef struct gs__cutoff {
     gs_ctx *scope;     /* hung on; NULL: none */
     gs__waiter waiter; /* on it; names the party for the timer too */
     gs__timer timer;
-    bool timed;        /* the timer was started */
+    bool timed; /* the timer was started */
 } gs__cutoff;
 
 static inline void gs__cutoff_init(gs__cutoff *cutoff)

@@ -13,13 +13,13 @@
 #endif
 
 enum {
-    SLAB_FIRST = 16,   /* stacks in a pool's first slab; each later one doubles the pool */
+    SLAB_FIRST = 16, /* stacks in a pool's first slab; each later one doubles the pool */
     SLAB_MOST = 16384,
-    CACHE_MOST = 128,  /* free stacks, and promises, that a worker keeps of small stacks */
-    COLOURS = 16,      /* cache lines by which the tops of stacks differ */
-    WARM_MOST = 16384  /* free stacks of a pool whose pages stay: 64 MiB where each touched one */
+    CACHE_MOST = 128, /* free stacks, and promises, that a worker keeps of small stacks */
+    COLOURS = 16,     /* cache lines by which the tops of stacks differ */
+    WARM_MOST = 16384 /* free stacks of a pool whose pages stay: 64 MiB where each touched one */
 };
-#define SLAB_BYTES ((size_t)1 << 32)   /* at most, in one slab */
+#define SLAB_BYTES ((size_t)1 << 32) /* at most, in one slab */
 #define GUARD_MOST ((size_t)32 << 10)
 #define CACHE_BYTES ((size_t)32 << 20) /* at most, of one class in one cache */
 
@@ -33,7 +33,7 @@ typedef struct pool {
     size_t slack;    /* what the caches that joined may hold back */
     void *warm;      /* free, linked through their top words: link_of */
     size_t n_warm;
-    char **cold;     /* free, without pages; with room for every stack there is */
+    char **cold; /* free, without pages; with room for every stack there is */
     size_t n_cold;
 } pool;
 
@@ -79,7 +79,8 @@ char *gs__stack_top(const gs__stack *stack)
 bool gs__stack_guards(const gs__stack *stack, const void *address)
 {
     const char *a = address;
-    return stack->bottom && a >= stack->bottom && a < stack->bottom + gs__stack_guard_size(stack->size);
+    return stack->bottom && a >= stack->bottom &&
+           a < stack->bottom + gs__stack_guard_size(stack->size);
 }
 
 /* Where a free stack says which is the next: in the line that the task which had it used last and the one
@@ -303,7 +304,7 @@ void gs__stack_put(gs__stack_cache *cache, int class, gs__stack stack)
 
 void gs__stack_cache_flush(gs__stack_cache *cache)
 {
-    for (int class = 0; class < GS__STACK_CLASSES; class++) {
+    for (int class = 0; class < GS__STACK_CLASSES; class ++) {
         if (!cache->of[class].joined)
             continue;
         cache_shrink(cache, class, 0);
@@ -320,6 +321,6 @@ void gs__stack_cache_flush(gs__stack_cache *cache)
 void gs__stacks_reset(void)
 {
     /* In a forked child the parent's stacks stay where they are, unused: what stands on them is void. */
-    for (int class = 0; class < GS__STACK_CLASSES; class++)
+    for (int class = 0; class < GS__STACK_CLASSES; class ++)
         pools[class] = (pool){0};
 }

@@ -297,7 +297,7 @@ static void init(gs_task *task, const gs__spawn *spawn, int class)
     task->flags = (uint8_t)(spawn->name ? spawn->flags : spawn->flags | GS__TASK_STATIC_NAME);
     task->started = 0;
     task->shields = 0;
-    task->stack_class = (uint8_t)class;
+    task->stack_class = (uint8_t) class;
     gs__lock_init(&task->lock);
     atomic_store_explicit(&task->stop_flag, 0, memory_order_relaxed);
     task->fn = spawn->fn;
@@ -409,7 +409,8 @@ static void finish(gs_task *task, int code)
 {
     gs__task_run_defers(task);
     if (task->shields) {
-        set_message(task, "it returned with a shield open: each gs_shield_begin needs its gs_shield_end");
+        set_message(task,
+                    "it returned with a shield open: each gs_shield_begin needs its gs_shield_end");
         code = GS_EINVAL;
         while (task->shields)
             gs__task_shield_end(task);

@@ -20,7 +20,7 @@ typedef struct gs__fired {
 typedef struct gs__timer {
     gs__heap_node node; /* its key is the deadline */
     void (*fire)(struct gs__timer *, gs__fired *);
-    atomic_bool fired;  /* set before fire runs */
+    atomic_bool fired; /* set before fire runs */
 } gs__timer;
 
 void gs__timer_init(gs__timer *timer, void (*fire)(gs__timer *, gs__fired *));

@@ -10,7 +10,8 @@ static PyObject *text_of(gs_task *task)
 {
     char waiting[64];
     gs__task_waiting_text(task, waiting, sizeof waiting);
-    PyObject *name = PyUnicode_DecodeUTF8(task->name, (Py_ssize_t)strlen(task->name), "backslashreplace");
+    PyObject *name =
+        PyUnicode_DecodeUTF8(task->name, (Py_ssize_t)strlen(task->name), "backslashreplace");
     PyObject *text = name ? PyUnicode_FromFormat("'%U' (%s%s%s)", name, gs__task_state_name(task),
                                                  waiting[0] ? ", " : "", waiting)
                           : NULL;
@@ -115,5 +116,6 @@ int gs__py_running_stop(gs__state *state, gs_ctx *ctx, PyObject *exception)
         PyMem_Free(tasks);
     }
     gs__py_drops_run();
-    return code == GS__PY_RAISED ? -1 : 0; /* no memory to wait: they were asked to stop, that is all */
+    return code == GS__PY_RAISED ? -1
+                                 : 0; /* no memory to wait: they were asked to stop, that is all */
 }

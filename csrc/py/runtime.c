@@ -1,9 +1,9 @@
 /* runtime.c: configure, and how the process leaves.
  *
- * At exit an atexit callback, registered when the module is made, cancels the root, waits the grace
- * time for the tasks, names on stderr those that still run, and ends the dispatcher. module.c's own,
- * registered before it, runs after it and ends the drops. From then on no thread touches the
- * interpreter: workers whose tasks did not stop know nothing of Python.
+ * At exit an atexit callback, registered when the module is made, cancels the root, waits the
+ * grace time for the tasks, names on stderr those that still run, and ends the dispatcher.
+ * module.c's own, registered before it, runs after it and ends the drops. From then on no thread
+ * touches the interpreter: workers whose tasks did not stop know nothing of Python.
  *
  * The settings here are guarded by the GIL; they are the process's, as the runtime is. */
 #include "args.h"
@@ -14,8 +14,8 @@
 
 enum { GRACE_NS = 1000000000 };
 
-static int set_workers;        /* as given to configure; 0: never */
-static size_t set_stack_size;  /* the same */
+static int set_workers;       /* as given to configure; 0: never */
+static size_t set_stack_size; /* the same */
 static int64_t grace = GRACE_NS;
 
 /* ---- configure ---- */
@@ -54,8 +54,7 @@ static int stack_size_from(PyObject *object, size_t *value)
     long long n = PyLong_AsLongLongAndOverflow(object, &overflow);
     if (overflow || n < 1 || gs__stack_class((size_t)n) < 0) {
         PyErr_Format(PyExc_ValueError,
-                     "configure() stack_size must be a number of bytes that a stack can have, not %R",
-                     object);
+                     "configure() stack_size must be bytes that a stack can have, not %R", object);
         return -1;
     }
     *value = (size_t)n;
@@ -79,10 +78,10 @@ static PyObject *configure(PyObject *Py_UNUSED(module), PyObject *const *args, P
     if (workers_from(given[0], &workers) < 0 || stack_size_from(given[1], &stack_size) < 0 ||
         (given[2] != Py_None && gs__py_seconds(given[2], "configure() grace", &new_grace) < 0))
         return NULL;
-    if ((given[0] != Py_None || given[1] != Py_None) && gs__configure(workers, stack_size) != GS_OK) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "configure() of workers and stack_size comes before the first task or timer: the "
-                        "runtime runs already");
+    if ((given[0] != Py_None || given[1] != Py_None) &&
+        gs__configure(workers, stack_size) != GS_OK) {
+        PyErr_SetString(PyExc_RuntimeError, "configure() of workers and stack_size comes before "
+                                            "the first task or timer: the runtime runs already");
         return NULL;
     }
     set_workers = workers;
@@ -104,10 +103,8 @@ static int stop_tasks(bool *interrupted)
     *interrupted = false;
     do {
         int64_t slice = gs__deadline(SLICE_NS);
-        Py_BEGIN_ALLOW_THREADS
-        left = gs__runtime_stop(slice < deadline ? slice : deadline);
-        Py_END_ALLOW_THREADS
-        gs__py_drops_run();
+        Py_BEGIN_ALLOW_THREADS left = gs__runtime_stop(slice < deadline ? slice : deadline);
+        Py_END_ALLOW_THREADS gs__py_drops_run();
         if (PyErr_CheckSignals() < 0) {
             PyErr_Clear();
             *interrupted = true;
@@ -130,7 +127,8 @@ static void name_tasks(int left, bool interrupted)
     if (!interrupted)
         PyOS_snprintf(how, sizeof how, "within %g s", (double)grace * 1e-9);
     if (text && n > 0)
-        PySys_FormatStderr("pygostop: %d task%s did not stop %s: %U\n", left, left == 1 ? "" : "s", how, text);
+        PySys_FormatStderr("pygostop: %d task%s did not stop %s: %U\n", left, left == 1 ? "" : "s",
+                           how, text);
     PyErr_Clear();
     Py_XDECREF(text);
 }
@@ -163,11 +161,12 @@ static int register_atexit(PyObject *module)
 
 static PyMethodDef functions[] = {
     {"configure", (PyCFunction)(void (*)(void))configure, METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR("configure($module, /, *, workers=None, stack_size=None, grace=None)\n--\n\n"
-               "Settings of the runtime; None leaves one as it is.\n\n"
-               "workers: OS threads that run C tasks, by default PYGOSTOP_WORKERS or as many as cores.\n"
-               "stack_size: of a C task in bytes, by default 256 KiB. Both before the first task or\n"
-               "timer, else RuntimeError. grace: seconds that tasks get at exit, by default 1.")},
+     PyDoc_STR(
+         "configure($module, /, *, workers=None, stack_size=None, grace=None)\n--\n\n"
+         "Settings of the runtime; None leaves one as it is.\n\n"
+         "workers: OS threads that run C tasks, by default PYGOSTOP_WORKERS or as many as cores.\n"
+         "stack_size: of a C task in bytes, by default 256 KiB. Both before the first task or\n"
+         "timer, else RuntimeError. grace: seconds that tasks get at exit, by default 1.")},
     {NULL},
 };
 
