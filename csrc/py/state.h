@@ -48,6 +48,7 @@ int gs__py_clock_exec(PyObject *module, gs__state *state);
 int gs__py_runtime_exec(PyObject *module, gs__state *state);
 int gs__py_task_exec(PyObject *module, gs__state *state);
 int gs__py_ctask_exec(PyObject *module, gs__state *state);
+int gs__py_pytask_exec(PyObject *module, gs__state *state);
 
 /* ---- errors.c: codes of the core to exceptions, in this one place ---- */
 
@@ -127,6 +128,11 @@ PyObject *gs__py_ctx_wrap(gs__state *state, gs_ctx *ctx);
 /* The context in force, a new reference of the core's; NULL with an exception. Never NULL otherwise:
  * without a scope it is the root. */
 gs_ctx *gs__py_scope(gs__state *state);
+
+/* ---- scope.c ---- */
+
+/* Puts the context of a task that begins in force, in place of what its maker had: 0 or -1. */
+int gs__py_scope_begin(gs__state *state, gs_ctx *ctx);
 
 /* ---- task.c ---- */
 
