@@ -82,8 +82,8 @@ def test_a_switch_between_tasks_keeps_the_gil() -> None:
     thread.start()
     try:
         assert eventually(lambda: steps > 0)
-        sys.setswitchinterval(WAIT)
-        # One that began before the interval was set may still end.
+        # Longer than all the switches take; each change between threads takes as long.
+        sys.setswitchinterval(0.3)
         gained = min(gs.go(measure).result(10 * WAIT) for _ in range(2))
     finally:
         sys.setswitchinterval(interval)

@@ -195,5 +195,12 @@ static PyMethodDef functions[] = {
 
 int gs__py_pytask_exec(PyObject *module, gs__state *Py_UNUSED(state))
 {
+#ifdef GS__PYSTATE_EXCHANGE
+    const char *how = "exchange";
+#else
+    const char *how = "swap";
+#endif
+    if (PyModule_AddStringConstant(module, "_execution_states", how) < 0)
+        return -1;
     return PyModule_AddFunctions(module, functions);
 }
