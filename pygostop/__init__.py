@@ -8,6 +8,7 @@ from pathlib import Path as _Path
 
 from pygostop import tasks
 from pygostop._aio import select_async
+from pygostop._blocking import blocking
 from pygostop._core import (
     Cancel,
     Chan,
@@ -77,6 +78,7 @@ __all__ = [
     "after_func",
     "all_tasks",
     "background",
+    "blocking",
     "cancel_scope",
     "checkpoint",
     "configure",

@@ -12,7 +12,7 @@ import pytest
 CASES = {
     "repr of a deep list": """
         value = []
-        for _ in range(5000):
+        for _ in range(100000):
             value = [value]
         repr(value)
     """,

@@ -409,6 +409,71 @@ def test_a_task_that_blocks_its_thread_does_not_hold_up_those_that_have_not_begu
     assert blocked.result(WAIT) is True
 
 
+# ---- code that blocks ----
+
+
+def test_blocking_parks_only_its_task() -> None:
+    release = threading.Event()
+
+    def blocked() -> bool:
+        return gs.blocking(release.wait, WAIT)
+
+    def others() -> int:
+        return sum(gs.go(int, "1").result() for _ in range(10))
+
+    task = gs.go(blocked)
+    assert gs.go(others).result(WAIT) == 10
+    assert not task.done()
+    release.set()
+    assert task.result(WAIT) is True
+
+
+def test_blocking_gives_and_raises_what_the_function_does() -> None:
+    assert gs.blocking(int, "3") == 3
+    with pytest.raises(ValueError, match="invalid literal"):
+        gs.go(gs.blocking, int, "x").result(WAIT)
+    began: list[int] = []
+    with gs.cancel_scope() as scope:
+        scope.cancel()
+        gs.blocking(began.append, 1)
+    assert scope.cancelled
+    assert began == []
+
+
+def test_a_task_with_a_thread_of_its_own() -> None:
+    def ident() -> tuple[int, gs.Task | None]:
+        return threading.get_ident(), gs.current_task()
+
+    tasks = [gs.go(ident, thread=True) for _ in range(5)]
+    worker = gs.go(ident).result(WAIT)[0]
+    for task in tasks:
+        found, current = task.result(WAIT)
+        assert found not in (worker, threading.get_ident())
+        assert current is task
+        assert task.name == "ident"
+    with pytest.raises(TypeError, match="thread=True"):
+        gs.go(gs.tasks.spin, 1.0, thread=True)
+
+
+def test_a_task_with_a_thread_of_its_own_is_stopped_in_its_blocking_calls() -> None:
+    started: gs.Chan[None] = gs.Chan()
+    log: list[str] = []
+
+    def wait() -> None:
+        started.send(None)
+        try:
+            gs.sleep(None)
+        finally:
+            log.append("finally")
+
+    task = gs.go(wait, thread=True)
+    started.recv(timeout=WAIT)
+    task.cancel()
+    assert task.wait(WAIT)
+    assert task.cancelled()
+    assert log == ["finally"]
+
+
 # ---- nothing is left behind ----
 
 

@@ -119,22 +119,40 @@ static PyObject *name_of(PyObject *fn)
     return PyUnicode_FromString(Py_TYPE(fn)->tp_name);
 }
 
-static PyObject *tuple_of(PyObject *const *args, Py_ssize_t nargs)
+/* A tuple of the arguments, behind `first` where that is not NULL. */
+static PyObject *tuple_of(PyObject *first, PyObject *const *args, Py_ssize_t nargs)
 {
-    PyObject *tuple = PyTuple_New(nargs);
+    Py_ssize_t from = first != NULL;
+    PyObject *tuple = PyTuple_New(from + nargs);
+    if (tuple && first)
+        PyTuple_SET_ITEM(tuple, 0, Py_NewRef(first));
     for (Py_ssize_t i = 0; tuple && i < nargs; i++)
-        PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
+        PyTuple_SET_ITEM(tuple, from + i, Py_NewRef(args[i]));
     return tuple;
 }
 
-/* The handle with all that the task needs but its gs_task. */
-static gs__py_task *prepare(gs__state *state, PyObject *fn, PyObject *const *args, Py_ssize_t nargs)
+/* pygostop.blocking, borrowed. */
+static PyObject *blocking_of(gs__state *state)
 {
-    gs__py_task *self = gs__py_task_new(state);
+    if (!state->blocking) {
+        PyObject *module = PyImport_ImportModule("pygostop._blocking");
+        PyObject *blocking = module ? PyObject_GetAttrString(module, "blocking") : NULL;
+        Py_XDECREF(module);
+        Py_XSETREF(state->blocking, blocking);
+    }
+    return state->blocking;
+}
+
+/* The handle with all that the task needs but its gs_task. */
+static gs__py_task *prepare(gs__state *state, PyObject *fn, PyObject *const *args, Py_ssize_t nargs,
+                            bool thread)
+{
+    PyObject *called = thread ? blocking_of(state) : fn;
+    gs__py_task *self = called ? gs__py_task_new(state) : NULL;
     if (!self)
         return NULL;
-    self->fn = Py_NewRef(fn);
-    self->args = tuple_of(args, nargs);
+    self->fn = Py_NewRef(called);
+    self->args = tuple_of(thread ? fn : NULL, args, nargs);
     self->context = self->args ? PyContext_CopyCurrent() : NULL;
     if (!self->context)
         Py_CLEAR(self);
@@ -162,7 +180,7 @@ static PyObject *start(gs__py_task *self, gs_ctx *parent, const char *name)
 }
 
 PyObject *gs__py_pytask_go(gs__state *state, PyObject *fn, PyObject *const *args, Py_ssize_t nargs,
-                           gs_ctx *parent, const char *name)
+                           gs_ctx *parent, const char *name, bool thread)
 {
     PyObject *named = name ? NULL : name_of(fn);
     if (!name && (!named || !(name = PyUnicode_AsUTF8(named)))) {
@@ -170,7 +188,7 @@ PyObject *gs__py_pytask_go(gs__state *state, PyObject *fn, PyObject *const *args
         return NULL;
     }
     PyObject *handle = NULL;
-    gs__py_task *self = gs__pyworkers_start(state) == 0 ? prepare(state, fn, args, nargs) : NULL;
+    gs__py_task *self = gs__pyworkers_start(state) == 0 ? prepare(state, fn, args, nargs, thread) : NULL;
     if (self)
         handle = start(self, parent, name);
     Py_XDECREF(named);
@@ -180,12 +198,15 @@ PyObject *gs__py_pytask_go(gs__state *state, PyObject *fn, PyObject *const *args
 /* ---- functions of the module ---- */
 
 PyDoc_STRVAR(current_task_doc, "current_task($module, /)\n--\n\n"
-                               "The Task that calls; None outside of Python tasks.");
-static PyObject *current_task(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
+                               "The Task that calls, also from a thread of its own; None elsewhere.");
+static PyObject *current_task(PyObject *module, PyObject *Py_UNUSED(none))
 {
     gs_task *task = gs__task_current();
     gs__py_drops_run();
-    return Py_NewRef(task && task->group == &gs__py_group ? task->owner : Py_None);
+    if (task && task->group == &gs__py_group)
+        return Py_NewRef(task->owner);
+    PyObject *found;
+    return PyContextVar_Get(gs__py_state(module)->task_var, Py_None, &found) < 0 ? NULL : found;
 }
 
 static PyMethodDef functions[] = {
@@ -193,13 +214,16 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-int gs__py_pytask_exec(PyObject *module, gs__state *Py_UNUSED(state))
+int gs__py_pytask_exec(PyObject *module, gs__state *state)
 {
 #ifdef GS__PYSTATE_EXCHANGE
     const char *how = "exchange";
 #else
     const char *how = "swap";
 #endif
+    state->task_var = PyContextVar_New("pygostop.task", NULL);
+    if (!state->task_var || PyModule_AddObjectRef(module, "_task_var", state->task_var) < 0)
+        return -1;
     if (PyModule_AddStringConstant(module, "_execution_states", how) < 0)
         return -1;
     return PyModule_AddFunctions(module, functions);

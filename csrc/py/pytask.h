@@ -4,8 +4,9 @@
 
 #include "state.h"
 
-/* Starts fn(*args) as a task whose context is a child of `parent`: a Task, or NULL. name NULL: fn's. */
+/* Starts fn(*args) as a task whose context is a child of `parent`: a Task, or NULL. name NULL: fn's.
+ * `thread`: in a thread of its own. */
 PyObject *gs__py_pytask_go(gs__state *state, PyObject *fn, PyObject *const *args, Py_ssize_t nargs,
-                           gs_ctx *parent, const char *name);
+                           gs_ctx *parent, const char *name, bool thread);
 
 #endif

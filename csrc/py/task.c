@@ -421,7 +421,8 @@ static void task_dealloc(gs__py_task *self)
 PyDoc_STRVAR(go_doc,
              "go(fn, /, *args, ctx=None, name=None, thread=False)\n--\n\n"
              "Start fn(*args) as a task and return its Task.\n\n"
-             "fn is a Python callable or a CTask. The task's context is a child of ctx, by default of the scope in force.\n"
+             "fn is a Python callable or a CTask. thread=True gives a callable that blocks a thread of\n"
+             "its own. The task's context is a child of ctx, by default of the scope in force.\n"
              "Raises TypeError or OverflowError for arguments that do not fit, and MemoryError when\n"
              "memory, threads or mappings ran out; nothing was started then.");
 static PyObject *go(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -446,6 +447,14 @@ static PyObject *go(PyObject *module, PyObject *const *args, Py_ssize_t nargs, P
         if (!(name = PyUnicode_AsUTF8(options[1])))
             return NULL;
     }
+    int thread = options[2] ? PyObject_IsTrue(options[2]) : 0;
+    if (thread < 0)
+        return NULL;
+    if (thread && Py_IS_TYPE(args[0], state->ctask_type)) {
+        PyErr_SetString(PyExc_TypeError, "go() thread=True is for Python callables: a CTask that blocks its "
+                                         "thread says so with gs_block_begin");
+        return NULL;
+    }
     gs_ctx *parent;
     if (options[0] && options[0] != Py_None) {
         parent = gs__py_ctx_get(state, options[0]);
@@ -463,7 +472,7 @@ static PyObject *go(PyObject *module, PyObject *const *args, Py_ssize_t nargs, P
     if (Py_IS_TYPE(args[0], state->ctask_type))
         task = gs__py_ctask_go(state, args[0], args + 1, nargs - 1, parent, name);
     else if (PyCallable_Check(args[0]))
-        task = gs__py_pytask_go(state, args[0], args + 1, nargs - 1, parent, name);
+        task = gs__py_pytask_go(state, args[0], args + 1, nargs - 1, parent, name, thread > 0);
     else
         PyErr_Format(PyExc_TypeError, "go() needs a callable or a CTask, not %.100s", Py_TYPE(args[0])->tp_name);
     gs__ctx_unref(parent);
