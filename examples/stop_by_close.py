@@ -6,7 +6,7 @@ import pygostop as gs
 from pygostop import tasks
 
 
-def comma_ok(ch: gs.Chan) -> None:
+def comma_ok(ch: gs.Chan[str]) -> None:
     while True:
         v, ok = ch.recv_ok()
         if not ok:
@@ -15,7 +15,7 @@ def comma_ok(ch: gs.Chan) -> None:
         print(v)
 
 
-def ranging(ch: gs.Chan) -> None:
+def ranging(ch: gs.Chan[str]) -> None:
     for v in ch:
         print(v)
     print("结束")

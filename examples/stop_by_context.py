@@ -5,7 +5,7 @@ import threading
 import pygostop as gs
 
 
-def work(ctx: gs.Context, ended: gs.Chan) -> None:
+def work(ctx: gs.Context, ended: gs.Chan[None]) -> None:
     while gs.select(ctx.done, nowait=True).index != 0:
         print("煎鱼还没进锅里...")
         gs.sleep(0.5)

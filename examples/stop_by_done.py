@@ -5,7 +5,7 @@ import threading
 import pygostop as gs
 
 
-def produce(ch: gs.Chan, done: gs.Chan) -> None:
+def produce(ch: gs.Chan[str], done: gs.Chan[None]) -> None:
     while gs.select((ch, "脑子进煎鱼了"), done).index == 0:
         gs.sleep(0.1)
     ch.close()

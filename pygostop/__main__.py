@@ -48,7 +48,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Prints the CRC-32 of every regular file under DIR, a line a file as it comes. "
         "Symbolic links are not followed.",
         epilog="Exit status: 0; 1 some could not be read, which are named on stderr; 2 DIR is no "
-        "directory that can be read, or the output could not be written; 124 timed out; 130 interrupted; 141 nobody reads the output.",
+        "directory that can be read, or the output could not be written; 124 timed out; "
+        "130 interrupted; 141 nobody reads the output.",
     )
     digest.add_argument("dir", metavar="DIR")
     digest.add_argument(

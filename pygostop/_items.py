@@ -107,7 +107,7 @@ class Record:
     def __init__(self, format: str) -> None:
         try:
             self._struct = struct.Struct(format)
-        except (struct.error, UnicodeError) as error:
+        except (struct.error, ValueError) as error:
             raise ValueError(f"Chan() type {format!r} is no struct format: {error}") from None
         self.type = format
         self.kind = "record"

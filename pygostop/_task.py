@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from typing import Any, NamedTuple
 
@@ -33,6 +34,5 @@ def make_signature(params: list[tuple[str, str, bool]]) -> inspect.Signature:
 
 def cffi_address(pointer: Any) -> int:
     """The address in a cffi pointer, whichever FFI it is of."""
-    import _cffi_backend
-
-    return int(_cffi_backend.FFI().cast("uintptr_t", pointer))
+    cffi = importlib.import_module("_cffi_backend")
+    return int(cffi.FFI().cast("uintptr_t", pointer))

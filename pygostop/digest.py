@@ -35,8 +35,8 @@ def file_sums(root: str | bytes | os.PathLike[str], jobs: int) -> Iterator[Itera
     What is there is given together, a list at a time. ``TaskFailed`` from the iterator, its code the
     errno, where ``root`` is no directory that can be read.
     """
-    paths = gs.Chan(_WAITING, bytes, name="paths")
-    results = gs.Chan(_WAITING, bytes, name="results")
+    paths: gs.Chan[bytes] = gs.Chan(_WAITING, bytes, name="paths")
+    results: gs.Chan[bytes] = gs.Chan(_WAITING, bytes, name="results")
     with gs.cancel_scope() as scope:
         workers: list[gs.Task] = []
         try:
@@ -58,7 +58,7 @@ def file_sums(root: str | bytes | os.PathLike[str], jobs: int) -> Iterator[Itera
                     worker.wait()
 
 
-def _received(results: gs.Chan, workers: list[gs.Task]) -> Iterator[list[FileSum]]:
+def _received(results: gs.Chan[bytes], workers: list[gs.Task]) -> Iterator[list[FileSum]]:
     with contextlib.suppress(gs.ChannelClosed):
         while True:
             yield [file_sum(message) for message in results.recv_many(_WAITING)]
@@ -153,8 +153,9 @@ def digest(
     """The command ``python -m pygostop digest``: prints, and returns its exit status.
 
     ``0``; ``1``: some files or directories could not be read, and are named on ``err``; ``2``: ``root``
-    is no directory that can be read, or ``out`` could not be written; ``124``: the time ran out; ``130``: Ctrl-C; ``141``: nobody reads
-    ``out`` any more. ``strict`` ends it at the first that cannot be read.
+    is no directory that can be read, or ``out`` could not be written; ``124``: the time ran out;
+    ``130``: Ctrl-C; ``141``: nobody reads ``out`` any more. ``strict`` ends it at the first that cannot
+    be read.
     """
     report = _Report(out or sys.stdout.buffer, err or sys.stderr)
     how = ""

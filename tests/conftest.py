@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import textwrap
@@ -18,6 +19,10 @@ from support import HERE, Probe, compiler, eventually
 # The programs that tests start are to import the pygostop that is installed, not the sources that
 # the tests may have been started beside.
 os.environ["PYTHONSAFEPATH"] = "1"
+
+# A shell starts what runs in the background with Ctrl-C ignored, which programs inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -13,12 +13,14 @@ from collections.abc import Iterator
 
 from support import WAIT
 
-# As root nothing is unreadable: then the program goes on as another user, with all imported before.
+# As root nothing is unreadable: then the program goes on as another user, who may not be able to import
+# anything any more.
 AS_ANOTHER_USER = """\
-import logging, os, sys
+import argparse, logging, os, sys
 import pygostop as gs
 from pygostop import digest, tasks
 from pygostop.__main__ import main
+argparse.ArgumentParser().format_help()  # it imports late
 if os.geteuid() == 0:
     os.seteuid(65534)
 """

@@ -181,7 +181,8 @@ def test_done_is_a_channel_that_can_only_be_received_from() -> None:
     assert gs.select(done, nowait=True).index == -1
     cancel()
     assert done.closed
-    assert done.recv_ok() == (None, False)
+    value, ok = done.recv_ok()
+    assert value is None and not ok
     assert gs.select(done, nowait=True) == (0, None, False)
 
 
@@ -247,7 +248,8 @@ def test_none_and_what_no_clock_reaches_never_end(never: Any) -> None:
 
 
 def test_times_may_be_numbers_of_any_kind() -> None:
-    for seconds in (5, 5.5, True, Fraction(11, 2)):
+    numbers: list[Any] = [5, 5.5, True, Fraction(11, 2)]
+    for seconds in numbers:
         ctx, _ = gs.with_timeout(gs.background(), seconds)
         remaining = ctx.remaining()
         assert remaining is not None and 0 < remaining <= 5.5
@@ -601,6 +603,24 @@ def test_ten_thousand_dropped_contexts_leave_no_memory_behind() -> None:
     gc.collect()
     assert len(gc.get_objects()) - before < 200
     assert sys.getallocatedblocks() - blocks < 2_000
+
+
+def test_a_module_imported_again_has_contexts_of_its_own(run_python: Any) -> None:
+    done = run_python(
+        """
+        import sys, pygostop as first
+        root = first.background()
+        for name in [name for name in sys.modules if name.startswith("pygostop")]:
+            del sys.modules[name]
+        import pygostop as second
+        assert type(second.background()) is second.Context
+        second.with_cancel(second.background())
+        del root
+        first.with_cancel(first.background())
+        assert second.background() is second.background()
+        """
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_contexts_work_across_threads_and_event_loops_at_once() -> None:

@@ -46,9 +46,9 @@ def test_settings_out_of_range_are_value_errors(settings: dict[str, Any]) -> Non
 def test_settings_of_a_wrong_type_are_type_errors(name: str) -> None:
     for value in ("1", [], object()):
         with pytest.raises(TypeError, match=name):
-            gs.configure(**{name: value})
+            gs.configure(**{name: value})  # type: ignore[arg-type]
     with pytest.raises(TypeError):
-        gs.configure(1)  # type: ignore[misc]
+        gs.configure(1)  # type: ignore[call-arg]
     with pytest.raises(TypeError):
         gs.configure(threads=1)  # type: ignore[call-arg]
 
@@ -224,6 +224,62 @@ def test_leaving_again_and_again_under_load_never_crashes(run_python: Run) -> No
             """
         )
         assert done.returncode == 0, done.stderr
+
+
+# ---- Ctrl-C ----
+
+INTERRUPTED = f"""
+import os, pygostop as gs, signal, sys, threading, time
+{HOG}
+def interrupt_after(seconds):
+    threading.Timer(seconds, os.kill, [os.getpid(), signal.SIGINT]).start()
+"""
+
+
+def test_a_block_that_ctrl_c_leaves_stops_its_tasks_first(run_python: Run) -> None:
+    done = run_python(
+        INTERRUPTED
+        + """
+interrupt_after(0.1)
+outside = gs.go(spin, 0.3)
+try:
+    with gs.timeout(100) as scope:
+        tasks = [gs.go(spin, 100.0) for _ in range(50)]
+        with gs.with_value(gs.background(), "k", 1):
+            tasks.append(gs.go(spin, 100.0))
+        tasks[0].result()
+except KeyboardInterrupt as e:
+    print([task.cancelled() for task in tasks] == [True] * 51, scope.cancelled)
+    print(scope.ctx.cause() is e, outside.cancelled())
+outside.result()
+"""
+    )
+    assert done.stdout.splitlines() == ["True False", "True False"], done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_second_ctrl_c_names_the_tasks_that_still_run_and_raises_at_once(run_python: Run) -> None:
+    start = time.monotonic()
+    done = run_python(
+        INTERRUPTED
+        + """
+gs.configure(grace=0)
+interrupt_after(0.1)
+try:
+    with gs.cancel_scope():
+        tasks = [gs.go(spin, 100.0), gs.go(hog, 100.0)]
+        interrupt_after(0.4)
+        gs.sleep(100)
+except KeyboardInterrupt as e:
+    print("interrupted", type(e.__context__).__name__, tasks[0].cancelled())
+"""
+    )
+    assert time.monotonic() - start < 30
+    assert done.stdout == "interrupted KeyboardInterrupt True\n", done.stderr
+    assert done.stderr.splitlines() == [
+        "pygostop: interrupted while 1 task still ran: 'hog' (running)",
+        "pygostop: 1 task did not stop within 0 s: 'hog' (running)",
+    ]
 
 
 # ---- fork ----

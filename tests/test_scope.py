@@ -9,7 +9,7 @@ import math
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -438,7 +438,7 @@ def test_scopes_work_in_asyncio_and_each_task_has_its_own() -> None:
         return str(scope.cancelled)
 
     async def main() -> list[str]:
-        return await asyncio.gather(limited(0.03), limited(0.01), quiet(), limited(0))
+        return list(await asyncio.gather(limited(0.03), limited(0.01), quiet(), limited(0)))
 
     assert asyncio.run(main()) == ["deadline", "deadline", "True", "deadline"]
 
@@ -457,7 +457,7 @@ def test_a_scope_left_open_in_an_asyncio_task_does_not_reach_others() -> None:
 
 
 def test_a_generator_that_ends_out_of_order_is_told() -> None:
-    def generator() -> Iterator[int]:
+    def generator() -> Generator[int, None, None]:
         with gs.cancel_scope():
             yield 1
 

@@ -11,6 +11,7 @@ import subprocess
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -23,14 +24,16 @@ from support import WAIT, eventually
 BIG = 1 << 36  # bytes of a file with nothing in it, which takes long to read
 
 
-def received(ch: gs.Chan) -> list[object]:
+def received(ch: gs.Chan[Any]) -> list[Any]:
+    values: list[Any] = []
     with gs.timeout(WAIT):
-        return list(ch)
+        values.extend(ch)
+    return values
 
 
 def stopped(task: gs.Task) -> bool:
     task.cancel()
-    return task.wait(WAIT) and task.cancelled()
+    return bool(task.wait(WAIT) and task.cancelled())
 
 
 @pytest.mark.parametrize("name", ["count", "crc32", "hog", "primes", "repeat", "spin", "walk"])
@@ -38,7 +41,7 @@ def test_each_is_a_ctask_that_says_what_it_does(name: str) -> None:
     task = getattr(tasks, name)
     assert isinstance(task, gs.CTask)
     assert task.name == name
-    assert inspect.getdoc(task).startswith(f"{name}(")
+    assert (inspect.getdoc(task) or "").startswith(f"{name}(")
     assert name in tasks.__all__
 
 
@@ -47,7 +50,7 @@ def test_each_is_a_ctask_that_says_what_it_does(name: str) -> None:
 
 @pytest.mark.parametrize(("type", "value"), [(int, -7), (str, "脑子进煎鱼了"), (str, "")])
 def test_repeat_sends_the_value_again_and_again(type: type, value: object) -> None:
-    ch = gs.Chan(2, type)
+    ch: gs.Chan[Any] = gs.Chan(2, type)
     task = gs.go(tasks.repeat, ch, value, 0)
     assert [ch.recv(timeout=WAIT) for _ in range(10)] == [value] * 10
     assert stopped(task)
@@ -156,7 +159,7 @@ PRODUCERS = [
 def test_a_producer_that_was_stopped_has_closed_its_channel(
     task: gs.CTask, type: type, arguments: tuple[object, ...]
 ) -> None:
-    ch = gs.Chan(3, type)
+    ch: gs.Chan[Any] = gs.Chan(3, type)
     started = gs.go(task, ch, *arguments)
     assert eventually(lambda: len(ch) == 3 and started.state == "parked")
     assert stopped(started)
@@ -168,7 +171,7 @@ def test_a_producer_that_was_stopped_has_closed_its_channel(
 def test_a_producer_ends_well_when_its_channel_is_closed(
     task: gs.CTask, type: type, arguments: tuple[object, ...]
 ) -> None:
-    ch = gs.Chan(0, type)
+    ch: gs.Chan[Any] = gs.Chan(0, type)
     started = gs.go(task, ch, *arguments)
     ch.recv(timeout=WAIT)
     ch.close()
@@ -352,24 +355,26 @@ def test_walk_passes_over_what_vanishes(tmp_path: pathlib.Path) -> None:
     assert len(errors) == 0
 
 
-def test_walk_tells_of_what_was_moved_away_under_it(tmp_path: pathlib.Path) -> None:
-    top = tmp_path / "walked"
-    path = top
-    for n in range(60):
+def test_walk_tells_of_what_it_does_not_find_again(tmp_path: pathlib.Path) -> None:
+    root = tmp_path / "root"
+    path = root
+    for n in range(60):  # so that the upper ones are closed meanwhile
         path = path / f"{n}"
-        (path / "side").mkdir(parents=True)
-        (path / "side" / "file").touch()
-    (path / "last").touch()
+        for side in range(20):  # one of which, at least, is still to be entered on the way back
+            (path / f"side {side}").mkdir(parents=True)
+    for last in "last", "very last":
+        (path / last).touch()
     paths, errors = gs.Chan(0, bytes), gs.Chan(100, bytes)
-    task = gs.go(tasks.walk, str(top), paths, errors)
-    for found in paths:
-        if found.endswith(b"/last"):
-            os.rename(top / "0/1/2/3/4", tmp_path / "moved")  # ".." is another directory now
+    task = gs.go(tasks.walk, str(root), paths, errors)
+    paths.recv(timeout=WAIT)
+    os.rename(root / "0/1/2/3/4", tmp_path / "moved")  # its ".." is another directory now
+    assert len(received(paths)) == 1
     task.result(timeout=WAIT)
     errors.close()
-    for one in map(file_sum, errors):
-        assert one.error and one.error.errno == errno.ENOENT
-        assert one.path.startswith(os.fsencode(top))
+    told = [file_sum(message) for message in errors]
+    above = [os.fsencode(root) + below for below in (b"", b"/0", b"/0/1", b"/0/1/2", b"/0/1/2/3")]
+    assert told and all(one.path in above for one in told)
+    assert all(one.error and one.error.errno == errno.ENOENT for one in told)
 
 
 def test_walk_names_an_unreadable_directory_and_passes_it_over() -> None:

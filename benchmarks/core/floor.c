@@ -253,8 +253,8 @@ enum { SIEVE_PRIMES = 2000, SIEVE_LAST = 17389 };
 
 typedef struct filter {
     gs__coro coro;
-    gs__coro *asks;          /* who waits for the next number */
-    struct filter *before;   /* NULL: the source */
+    gs__coro *asks;        /* who waits for the next number */
+    struct filter *before; /* NULL: the source */
     int64_t prime, next;
 } filter;
 

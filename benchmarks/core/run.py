@@ -24,6 +24,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BUILD = ROOT / "build" / "benchmarks"
 INVOCATION_SECONDS = 120  # after which one that hangs is ended
+BUSY = 0.5  # load average from which others disturb the figures
 
 PYGOSTOP, GO, FLOOR = "pygostop", "go", "floor"
 
@@ -304,6 +305,9 @@ def main() -> int:
                "go": go_version()}
     print(f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, "
           f"{machine['go'] or 'no Go'}; {bench.rounds} rounds of {bench.samples} samples, medians")
+    load = os.getloadavg()[0]
+    if load > BUSY:
+        print(f"something else keeps this machine busy (load {load:.1f}): the figures are rough")
     results: list[Result] = []
     for group in groups(rows):
         if sys.stderr.isatty():

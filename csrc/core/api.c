@@ -192,7 +192,8 @@ static int64_t api_recv_many(gs_call *call, gs_chan *ch, void *items, size_t n)
         return GS_EINVAL;
     GS_TRY(check(call));
     size_t received;
-    int code = gs__chan_recv_many(ch, items, n, &received, gs__task_scope(task_of(call)), GS_FOREVER);
+    int code =
+        gs__chan_recv_many(ch, items, n, &received, gs__task_scope(task_of(call)), GS_FOREVER);
     if (code != GS_OK)
         return code;
     own(call, ch, items, received);

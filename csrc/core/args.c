@@ -44,12 +44,14 @@ static int fail(gs_call *call, int code, const char *fmt, ...)
 
 static const char *kind_text(const gs_value *v, char *text)
 {
-    static const char *const names[] = {"?", "int", "float", "str", "bytes", "buffer", "Chan",
-                                        "SendChan", "RecvChan", "Context", "pointer"};
+    static const char *const names[] = {"?",        "int",     "float",  "str",
+                                        "bytes",    "buffer",  "Chan",   "SendChan",
+                                        "RecvChan", "Context", "pointer"};
     const char *name = names[v->kind >= 0 && v->kind <= GS_VALUE_PTR ? v->kind : 0];
     char item[GS__TYPE_TEXT];
     if (v->kind >= GS_VALUE_CHAN && v->kind <= GS_VALUE_RECV_CHAN)
-        snprintf(text, 2 * GS__TYPE_TEXT, "%s of %s", name, gs__type_text(v->as.chan->elem.type, item));
+        snprintf(text, 2 * GS__TYPE_TEXT, "%s of %s", name,
+                 gs__type_text(v->as.chan->elem.type, item));
     else
         snprintf(text, 2 * GS__TYPE_TEXT, "%s", name);
     return text;
@@ -58,8 +60,8 @@ static const char *kind_text(const gs_value *v, char *text)
 static _Noreturn void refuse(gs_call *call, int i, const gs_value *v, const char *expected)
 {
     char got[2 * GS__TYPE_TEXT];
-    int code = fail(call, GS_EINVAL, "task '%s': argument %d must be %s, not %s", task_of(call)->name, i,
-                    expected, kind_text(v, got));
+    int code = fail(call, GS_EINVAL, "task '%s': argument %d must be %s, not %s",
+                    task_of(call)->name, i, expected, kind_text(v, got));
     gs__task_abandon(task_of(call), code);
 }
 
@@ -68,7 +70,8 @@ static const gs_value *argument(gs_call *call, int i, const char *expected)
     gs_task *task = task_of(call);
     if (gs__likely(i >= 0 && i < task->nargs))
         return &task->args[i];
-    int code = fail(call, GS_EINVAL, "task '%s': argument %d, which must be %s, is missing: it was given %d",
+    int code = fail(call, GS_EINVAL,
+                    "task '%s': argument %d, which must be %s, is missing: it was given %d",
                     task->name, i, expected, task->nargs);
     gs__task_abandon(task, code);
 }
@@ -131,8 +134,8 @@ gs_chan *gs__arg_chan(gs_call *call, int i, gs_type item)
     char expected[2 * GS__TYPE_TEXT], type[GS__TYPE_TEXT];
     snprintf(expected, sizeof expected, "a channel of %s", gs__type_text(item, type));
     const gs_value *v = argument(call, i, expected);
-    bool chan = v->kind == GS_VALUE_CHAN || v->kind == GS_VALUE_SEND_CHAN ||
-                v->kind == GS_VALUE_RECV_CHAN;
+    bool chan =
+        v->kind == GS_VALUE_CHAN || v->kind == GS_VALUE_SEND_CHAN || v->kind == GS_VALUE_RECV_CHAN;
     if (!chan || v->as.chan->elem.type != item)
         refuse(call, i, v, expected);
     return v->as.chan;
@@ -148,7 +151,8 @@ bool gs__may_use_half(gs_task *task, const gs_chan *ch, int half)
         if (!chan || v->as.chan != ch)
             continue;
         named = true;
-        if (v->kind == GS_VALUE_CHAN || v->kind == (half == 2 ? GS_VALUE_SEND_CHAN : GS_VALUE_RECV_CHAN))
+        if (v->kind == GS_VALUE_CHAN ||
+            v->kind == (half == 2 ? GS_VALUE_SEND_CHAN : GS_VALUE_RECV_CHAN))
             return true;
     }
     return !named;
@@ -177,9 +181,9 @@ const gs_view *gs__arg_view(gs_call *call, int i)
 static const gs_view *contiguous_view(gs_call *call, int i, const char *expected, bool writable)
 {
     const gs_value *v = argument_of(call, i, GS_VALUE_VIEW, expected);
-    const char *wrong = !contiguous(v->as.view)                  ? "one that is not contiguous"
-                        : writable && v->as.view->readonly       ? "one that is read-only"
-                                                                 : NULL;
+    const char *wrong = !contiguous(v->as.view)            ? "one that is not contiguous"
+                        : writable && v->as.view->readonly ? "one that is read-only"
+                                                           : NULL;
     if (wrong) {
         int code = fail(call, GS_EINVAL, "task '%s': argument %d must be %s, not %s",
                         task_of(call)->name, i, expected, wrong);
@@ -228,13 +232,15 @@ static int kind_of_format(const char *format)
 void *gs__arg_array(gs_call *call, int i, gs_type item, size_t *count)
 {
     char expected[2 * GS__TYPE_TEXT + 32], type[GS__TYPE_TEXT];
-    snprintf(expected, sizeof expected, "a contiguous writable buffer of %s", gs__type_text(item, type));
+    snprintf(expected, sizeof expected, "a contiguous writable buffer of %s",
+             gs__type_text(item, type));
     const gs_view *view = contiguous_view(call, i, expected, true);
     int kind = GS_TYPE_KIND(item);
     if (view->itemsize != GS_TYPE_SIZE(item) ||
         (kind != GS_KIND_RECORD && kind_of_format(view->format) != kind)) {
-        int code = fail(call, GS_EINVAL, "task '%s': argument %d must be %s, not one of format '%s'",
-                        task_of(call)->name, i, expected, view->format);
+        int code =
+            fail(call, GS_EINVAL, "task '%s': argument %d must be %s, not one of format '%s'",
+                 task_of(call)->name, i, expected, view->format);
         gs__task_abandon(task_of(call), code);
     }
     *count = view->size / view->itemsize;

@@ -36,9 +36,9 @@
 enum { GS__CACHE_LINE = 64 };
 
 /* A broken invariant stops the process, in release builds too. */
-#define gs__assert(condition)                                   \
-    do {                                                        \
-        if (gs__unlikely(!(condition)))                         \
+#define gs__assert(condition)                                               \
+    do {                                                                    \
+        if (gs__unlikely(!(condition)))                                     \
             gs__panic("%s:%d: broken: %s", __FILE__, __LINE__, #condition); \
     } while (0)
 _Noreturn void gs__panic(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

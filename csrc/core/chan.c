@@ -9,6 +9,7 @@
  * once. The claimed ones are woken after the lock is released. */
 #include "chan.h"
 
+#include "cutoff.h"
 #include "debug.h"
 #include "select.h"
 #include "str.h"
@@ -329,11 +330,8 @@ int gs__chan_try_recv_many(gs_chan *ch, void *items, size_t n, size_t *received)
 typedef struct blocked {
     gs__wait wait;
     gs__waiter waiter;
-    gs__waiter scope_waiter;
-    gs__party_timer timer;
+    gs__cutoff cutoff;
     gs_chan *ch;
-    gs_ctx *scope; /* hung on; NULL: none, or the task's own */
-    bool timed;    /* the timer was started */
 } blocked;
 
 static void unlock_chan(gs__wait *wait)
@@ -343,24 +341,7 @@ static void unlock_chan(gs__wait *wait)
 
 static unsigned happened(gs__wait *wait)
 {
-    blocked *b = gs__container(wait, blocked, wait);
-    if (b->scope && atomic_load(&b->scope->done))
-        return GS__CANCELED;
-    return b->timed && gs__timer_fired(&b->timer.timer) ? GS__TIMEDOUT : GS__IDLE;
-}
-
-static int result_of(blocked *b, unsigned outcome)
-{
-    switch (outcome) {
-    case GS__TIMEDOUT:
-        return GS_ETIMEDOUT;
-    case GS__CANCELED:
-        return GS_ECANCELED;
-    case GS__INTERRUPTED:
-        return GS__EINTR;
-    default:
-        return b->waiter.ok ? GS_OK : GS_ECLOSED;
-    }
+    return gs__cutoff_happened(&gs__container(wait, blocked, wait)->cutoff);
 }
 
 /* With the lock held, which it releases: waits in the queue until the operation has happened. */
@@ -372,47 +353,16 @@ static int wait_in_queue(blocked *b, gs__party *self, gs__list *queue, void *ite
     b->waiter.ok = false;
     gs__list_append(queue, &b->waiter.link);
     b->wait.unlock = unlock_chan;
-    b->wait.happened = b->scope || b->timed ? happened : NULL;
+    b->wait.happened = happened;
     b->wait.on = on;
     unsigned outcome = gs__wait_for_claim(self, &b->wait);
-    if (outcome != GS__CASE) {
-        gs__acquire(&b->ch->lock);
-        if (gs__linked(&b->waiter.link))
-            gs__list_remove(&b->waiter.link);
-        gs__release(&b->ch->lock);
-    }
-    return result_of(b, outcome);
-}
-
-/* What a wait needs beyond the channel: a timer, a waiter on a context that is not the task's own. */
-static int arm(blocked *b, gs__party *self, gs_ctx *scope, int64_t deadline)
-{
-    if (self->kind == GS__PARTY_TASK && deadline != GS_FOREVER) {
-        gs__party_timer_init(&b->timer, self);
-        int code = gs__timer_start(&b->timer.timer, deadline);
-        if (code != GS_OK)
-            return code;
-        b->timed = true;
-    }
-    if (scope && !b->wait.own) {
-        b->scope_waiter.party = self;
-        b->scope_waiter.outcome = GS__CANCELED;
-        if (!gs__ctx_hang(scope, &b->scope_waiter)) {
-            if (b->timed)
-                gs__timer_stop(&b->timer.timer);
-            return GS_ECANCELED;
-        }
-        b->scope = scope;
-    }
-    return GS_OK;
-}
-
-static void disarm(blocked *b)
-{
-    if (b->scope)
-        gs__ctx_unhang(b->scope, &b->scope_waiter);
-    if (b->timed)
-        gs__timer_stop(&b->timer.timer);
+    if (outcome == GS__CASE)
+        return b->waiter.ok ? GS_OK : GS_ECLOSED;
+    gs__acquire(&b->ch->lock);
+    if (gs__linked(&b->waiter.link))
+        gs__list_remove(&b->waiter.link);
+    gs__release(&b->ch->lock);
+    return gs__cutoff_code(outcome);
 }
 
 typedef int operation(gs_chan *, void *, gs__wakes *);
@@ -437,14 +387,14 @@ static int block(gs_chan *ch, void *item, operation *operate, gs__list *queue, c
     gs__party *self = gs__self();
     blocked b;
     b.ch = ch;
-    b.scope = NULL;
-    b.timed = false;
     b.wait.own = scope && gs__is_own_ctx(self, scope);
     b.wait.deadline = deadline;
-    if ((!scope || b.wait.own) && (deadline == GS_FOREVER || self->kind == GS__PARTY_THREAD))
+    if (!gs__cutoff_needed(self, scope, b.wait.own, deadline)) {
+        gs__cutoff_init(&b.cutoff);
         return wait_in_queue(&b, self, queue, item, on);
+    }
     gs__release(&ch->lock);
-    code = arm(&b, self, scope, deadline);
+    code = gs__cutoff_arm(&b.cutoff, self, scope, b.wait.own, deadline);
     if (code != GS_OK)
         return code;
     gs__acquire(&ch->lock);
@@ -455,7 +405,7 @@ static int block(gs_chan *ch, void *item, operation *operate, gs__list *queue, c
         gs__release(&ch->lock);
         gs__wake_all(&wakes);
     }
-    disarm(&b);
+    gs__cutoff_disarm(&b.cutoff);
     return code;
 }
 

@@ -16,21 +16,21 @@ typedef struct gs__elem {
 } gs__elem;
 
 struct gs_chan {
-    gs__lock lock;        /* guards all below but what says otherwise */
+    gs__lock lock; /* guards all below but what says otherwise */
     atomic_uint refs;
-    atomic_bool closed;   /* written under the lock, read anywhere */
-    uint32_t item_size;   /* fixed */
-    size_t capacity;      /* fixed; in elements */
-    atomic_size_t count;  /* elements in the ring; written under the lock */
-    size_t head;          /* the index of the oldest */
-    size_t n_returned;    /* elements in `returned` */
-    char *ring;           /* capacity elements; NULL without a capacity */
-    gs__list receivers;   /* gs__waiter, oldest first */
+    atomic_bool closed;  /* written under the lock, read anywhere */
+    uint32_t item_size;  /* fixed */
+    size_t capacity;     /* fixed; in elements */
+    atomic_size_t count; /* elements in the ring; written under the lock */
+    size_t head;         /* the index of the oldest */
+    size_t n_returned;   /* elements in `returned` */
+    char *ring;          /* capacity elements; NULL without a capacity */
+    gs__list receivers;  /* gs__waiter, oldest first */
     gs__list senders;
-    gs__list returned;    /* elements put back by gs__chan_unrecv, in front of the ring; in count */
-    gs__elem elem;        /* fixed */
-    uint64_t id;          /* fixed; for messages */
-    void *owner;          /* the bindings' object for it, not looked into */
+    gs__list returned; /* elements put back by gs__chan_unrecv, in front of the ring; in count */
+    gs__elem elem;     /* fixed */
+    uint64_t id;       /* fixed; for messages */
+    void *owner;       /* the bindings' object for it, not looked into */
 };
 
 /* The channel itself, one reference the caller's; NULL when memory ran out. The ring is made here. */

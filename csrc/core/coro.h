@@ -19,8 +19,8 @@ void __sanitizer_finish_switch_fiber(void *fake_stack, const void **bottom, size
 #endif
 
 typedef struct gs__coro {
-    void *sp;         /* where it goes on, while it does not run */
-    gs__stack stack;  /* no stack: a thread's own */
+    void *sp;        /* where it goes on, while it does not run */
+    gs__stack stack; /* no stack: a thread's own */
 #ifdef GS__TSAN
     void *fiber;
 #endif

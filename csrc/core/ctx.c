@@ -9,8 +9,8 @@
 
 typedef struct gs__deadline_ctx {
     gs_ctx ctx;
-    gs__timer timer;   /* armed unless an ancestor's deadline comes first */
-    int64_t deadline;  /* the closest on the way to the root */
+    gs__timer timer;                       /* armed unless an ancestor's deadline comes first */
+    int64_t deadline;                      /* the closest on the way to the root */
     struct gs__deadline_ctx *next_expired; /* on gs__fired.expired */
 } gs__deadline_ctx;
 
@@ -250,6 +250,21 @@ int64_t gs__ctx_deadline(gs_ctx *ctx)
     return deadline;
 }
 
+bool gs__ctx_is_below(gs_ctx *ctx, const gs_ctx *ancestor)
+{
+    for (; ctx; ctx = ctx->kind == GS__CTX_DETACHED ? NULL : ctx->parent) {
+        if (ctx == ancestor)
+            return true;
+        if (ctx->kind == GS__CTX_MERGE) {
+            merge_ctx *m = gs__container(ctx, merge_ctx, ctx);
+            for (int i = 0; i < m->n; i++)
+                if (gs__ctx_is_below(m->others[i].parent, ancestor))
+                    return true;
+        }
+    }
+    return false;
+}
+
 void *gs__ctx_value(gs_ctx *ctx)
 {
     return ctx->kind == GS__CTX_VALUE ? gs__container(ctx, value_ctx, ctx)->value : NULL;
@@ -299,7 +314,7 @@ void gs__ctx_unhang(gs_ctx *ctx, gs__waiter *waiter)
 
 typedef struct batch {
     gs__link link;
-    gs__list hooks;       /* not begun */
+    gs__list hooks; /* not begun */
     gs__ctx_hook *running;
     pthread_t runner;
 } batch;

@@ -17,9 +17,9 @@
 /* Why a context was cancelled: text, or an object of the bindings'. Shared by reference. */
 typedef struct gs__cause {
     atomic_uint refs;
-    void *object;          /* the bindings'; may be NULL */
-    void (*drop)(void *);  /* releases object; runs without a lock, on any thread */
-    char text[];           /* ends in NUL; empty where there is an object */
+    void *object;         /* the bindings'; may be NULL */
+    void (*drop)(void *); /* releases object; runs without a lock, on any thread */
+    char text[];          /* ends in NUL; empty where there is an object */
 } gs__cause;
 /* NULL when memory ran out. */
 gs__cause *gs__cause_text(const char *text);
@@ -34,23 +34,23 @@ enum gs__ctx_kind {
     GS__CTX_VALUE,
     GS__CTX_DETACHED, /* without_cancel: values only */
     GS__CTX_MERGE,
-    GS__CTX_TASK      /* inside a gs_task, whose memory it shares */
+    GS__CTX_TASK /* inside a gs_task, whose memory it shares */
 };
 enum gs__ctx_error { GS__CTX_ALIVE, GS__CTX_CANCELED, GS__CTX_EXCEEDED };
 
 struct gs_ctx {
     atomic_uint refs;
-    atomic_uint done;        /* enum gs__ctx_error: why it is done */
+    atomic_uint done; /* enum gs__ctx_error: why it is done */
     gs__lock lock;
-    uint8_t kind;            /* enum gs__ctx_kind; fixed */
-    gs_ctx *parent;          /* fixed; referenced; NULL for the root */
-    gs__list children;       /* gs_ctx.sibling */
-    gs__link sibling;        /* on parent->children, guarded by the parent's lock */
-    gs__list waiters;        /* gs__ctx_hook.link and gs__waiter.link: see gs__ctx_hook */
-    gs_ctx *next;            /* on the work list of the one that cancels its parent */
-    gs_chan *done_chan;      /* made when first asked for; of GS_BOOL, never sent on */
-    gs__cause *cause;        /* NULL where none was given; referenced */
-    void *owner;             /* the bindings' object for it, not looked into */
+    uint8_t kind;       /* enum gs__ctx_kind; fixed */
+    gs_ctx *parent;     /* fixed; referenced; NULL for the root */
+    gs__list children;  /* gs_ctx.sibling */
+    gs__link sibling;   /* on parent->children, guarded by the parent's lock */
+    gs__list waiters;   /* gs__ctx_hook.link and gs__waiter.link: see gs__ctx_hook */
+    gs_ctx *next;       /* on the work list of the one that cancels its parent */
+    gs_chan *done_chan; /* made when first asked for; of GS_BOOL, never sent on */
+    gs__cause *cause;   /* NULL where none was given; referenced */
+    void *owner;        /* the bindings' object for it, not looked into */
 };
 
 /* The root. Cancelled only while the runtime leaves. Not referenced. */
@@ -84,6 +84,9 @@ static inline bool gs__ctx_is_done(gs_ctx *ctx)
 gs__cause *gs__ctx_cause(gs_ctx *ctx);
 /* The closest deadline on the way to the root, or GS_FOREVER. */
 int64_t gs__ctx_deadline(gs_ctx *ctx);
+/* Whether the end of `ancestor` ends ctx: it is ctx itself, or a parent or one merged on the way to
+ * the root. */
+bool gs__ctx_is_below(gs_ctx *ctx, const gs_ctx *ancestor);
 /* The value of a GS__CTX_VALUE node, NULL of others. To look one up, walk gs_ctx.parent. */
 void *gs__ctx_value(gs_ctx *ctx);
 /* The done channel, a reference of the caller's; NULL when memory ran out. */

@@ -33,8 +33,8 @@ void gs__task_waiting_text(gs_task *task, char *text, size_t size)
 
 const char *gs__type_text(gs_type type, char *text)
 {
-    static const char *const kinds[] = {"?", "bool", "int", "uint", "float", "str", "bytes", "object",
-                                        "record"};
+    static const char *const kinds[] = {"?",   "bool",  "int",    "uint",  "float",
+                                        "str", "bytes", "object", "record"};
     int kind = GS_TYPE_KIND(type);
     const char *name = kind <= GS_KIND_RECORD ? kinds[kind] : kinds[0];
     if (kind == GS_KIND_INT || kind == GS_KIND_UINT || kind == GS_KIND_FLOAT)

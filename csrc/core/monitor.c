@@ -39,8 +39,7 @@ static bool any_at_work(void)
 
 static bool waits_behind(gs__worker *w)
 {
-    return atomic_load(&w->queued) || atomic_load(&w->next) ||
-           atomic_load(&w->group->inbox_count);
+    return atomic_load(&w->queued) || atomic_load(&w->next) || atomic_load(&w->group->inbox_count);
 }
 
 static void look_at(gs__worker *w, sighting *s, int64_t now)

@@ -81,8 +81,9 @@ int gs__parker_wait(gs__parker *parker, int64_t deadline, bool interruptible)
     struct timespec at = {(time_t)(deadline / 1000000000), (long)(deadline % 1000000000)};
     for (;;) {
         /* The deadline is absolute, on CLOCK_MONOTONIC. */
-        long got = syscall(SYS_futex, &parker->state, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, ASLEEP,
-                           deadline == GS_FOREVER ? NULL : &at, NULL, FUTEX_BITSET_MATCH_ANY);
+        long got =
+            syscall(SYS_futex, &parker->state, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, ASLEEP,
+                    deadline == GS_FOREVER ? NULL : &at, NULL, FUTEX_BITSET_MATCH_ANY);
         int error = got == 0 ? 0 : errno;
         if (take(parker))
             return GS_OK;

@@ -147,7 +147,8 @@ static void list_group(gs__group *group)
 {
     for (int i = 0; i < GS__GROUPS_MOST; i++) {
         gs__group *none = NULL;
-        if (atomic_load(&groups[i]) == group || atomic_compare_exchange_strong(&groups[i], &none, group))
+        if (atomic_load(&groups[i]) == group ||
+            atomic_compare_exchange_strong(&groups[i], &none, group))
             return;
     }
     gs__panic("more than %d groups of workers", GS__GROUPS_MOST);

@@ -6,13 +6,14 @@
 #include "worker.h"
 
 enum {
-    FAIRNESS = 64,    /* every so many picks, the oldest first */
-    STEAL_MOST = 64,  /* tasks taken from another worker, or from the inbox, at once */
-    SPIN_US = 20,     /* about what waking a sleeping core costs */
+    FAIRNESS = 64,        /* every so many picks, the oldest first */
+    STEAL_MOST = 64,      /* tasks taken from another worker, or from the inbox, at once */
+    SPIN_US = 20,         /* about what waking a sleeping core costs */
     PREFETCH_FROM = 256,  /* tasks on a queue; fewer are in the caches */
     PREFETCH_STACK = 512, /* bytes of a stack: the frames of a select that waits */
-    NEXT_AGE_US = 2,  /* how long `next` of another worker must have waited to be taken */
-    PAUSE_FIRST_US = 20, PAUSE_MOST_US = 1000
+    NEXT_AGE_US = 2,      /* how long `next` of another worker must have waited to be taken */
+    PAUSE_FIRST_US = 20,
+    PAUSE_MOST_US = 1000
 };
 
 static gs_task *task_of(gs__link *link)
@@ -296,7 +297,8 @@ void gs__wake_this(gs__worker *w)
 static bool below_target(gs__group *group)
 {
     return atomic_load(&group->n_workers) - atomic_load(&group->n_idle) -
-               atomic_load(&group->n_blocked) < group->target;
+               atomic_load(&group->n_blocked) <
+           group->target;
 }
 
 void gs__wake_worker(gs__group *group)
@@ -419,7 +421,8 @@ static bool others_at_work(gs__worker *w)
 {
     gs__group *group = w->group;
     return atomic_load_explicit(&group->n_workers, memory_order_relaxed) -
-               atomic_load_explicit(&group->n_idle, memory_order_relaxed) > 1;
+               atomic_load_explicit(&group->n_idle, memory_order_relaxed) >
+           1;
 }
 
 gs_task *gs__find_work(gs__worker *w)

@@ -23,7 +23,7 @@ typedef struct gs__hooks {
     void (*thread_end)(struct gs__worker *);
     /* A task is about to run on this worker, or goes on; on its stack, no lock held. */
     void (*on_resume)(struct gs__worker *, gs_task *);
-    void (*before_idle)(struct gs__worker *);  /* the worker has nothing to run; may sleep */
+    void (*before_idle)(struct gs__worker *); /* the worker has nothing to run; may sleep */
     void (*after_idle)(struct gs__worker *);
 } gs__hooks;
 
@@ -31,17 +31,17 @@ enum { GS__WORKERS_MOST = 256 };
 
 typedef struct gs__group {
     const char *name;
-    int target;              /* workers that may run at once; fixed while the group runs */
-    int limit;               /* threads at the most, those stuck in a task counted */
-    const gs__hooks *hooks;  /* may be NULL */
-    gs__lock lock;           /* guards inbox, idle, and adding to workers */
-    gs__list inbox;          /* ready tasks from outside */
+    int target;             /* workers that may run at once; fixed while the group runs */
+    int limit;              /* threads at the most, those stuck in a task counted */
+    const gs__hooks *hooks; /* may be NULL */
+    gs__lock lock;          /* guards inbox, idle, and adding to workers */
+    gs__list inbox;         /* ready tasks from outside */
     atomic_int inbox_count;
-    gs__list idle;           /* gs__worker.idle_link: asleep */
+    gs__list idle; /* gs__worker.idle_link: asleep */
     atomic_int n_idle;
-    atomic_int n_blocked;    /* workers that sit in a blocking call or a task that does not look */
+    atomic_int n_blocked; /* workers that sit in a blocking call or a task that does not look */
     atomic_int searching;
-    atomic_int n_workers;    /* filled from 0, never less while it runs */
+    atomic_int n_workers; /* filled from 0, never less while it runs */
     _Atomic(struct gs__worker *) workers[GS__WORKERS_MOST];
     atomic_bool stopping;
 } gs__group;

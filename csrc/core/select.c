@@ -210,64 +210,37 @@ static void unhang_from_events(gs__selecting *s)
 /* Everything but the channels. GS_ENOMEM, GS_ECANCELED: nothing hangs. */
 static int arm(gs__selecting *s, gs__party *party, gs_ctx *scope, bool own, int64_t deadline)
 {
-    s->scope = NULL;
-    s->timed = false;
-    if (party->kind != GS__PARTY_THREAD && deadline != GS_FOREVER) {
-        gs__party_timer_init(&s->timer, party);
-        int code = gs__timer_start(&s->timer.timer, deadline);
-        if (code != GS_OK)
-            return code;
-        s->timed = true;
-    }
-    if (scope && !own) {
-        s->scope_waiter.party = party;
-        s->scope_waiter.outcome = GS__CANCELED;
-        if (!gs__ctx_hang(scope, &s->scope_waiter)) {
-            if (s->timed)
-                gs__timer_stop(&s->timer.timer);
-            return GS_ECANCELED;
-        }
-        s->scope = scope;
-    }
-    hang_on_events(s, party);
-    return GS_OK;
+    int code = gs__cutoff_arm(&s->cutoff, party, scope, own, deadline);
+    if (code == GS_OK)
+        hang_on_events(s, party);
+    return code;
 }
 
 static void disarm(gs__selecting *s)
 {
     unhang_from_events(s);
-    if (s->scope)
-        gs__ctx_unhang(s->scope, &s->scope_waiter);
-    if (s->timed)
-        gs__timer_stop(&s->timer.timer);
+    gs__cutoff_disarm(&s->cutoff);
 }
 
 /* An outcome that came before the party was WAITING. */
 static unsigned what_happened(gs__selecting *s)
 {
-    if (s->scope && atomic_load(&s->scope->done))
-        return GS__CANCELED;
+    unsigned outcome = gs__cutoff_happened(&s->cutoff);
+    if (outcome == GS__CANCELED)
+        return outcome;
     for (int i = 0; i < s->n; i++)
         if (!is_chan(&s->cases[i]) && event_happened(&s->cases[i]))
             return GS__CASE + (unsigned)i;
-    return s->timed && gs__timer_fired(&s->timer.timer) ? GS__TIMEDOUT : GS__IDLE;
+    return outcome;
 }
 
 static int result_of(gs__selecting *s, unsigned outcome)
 {
-    switch (outcome) {
-    case GS__TIMEDOUT:
-        return GS_ETIMEDOUT;
-    case GS__CANCELED:
-        return GS_ECANCELED;
-    case GS__INTERRUPTED:
-        return GS__EINTR;
-    default: {
-        gs__select_case *c = &s->cases[outcome - GS__CASE];
-        c->ok = !is_chan(c) || c->waiter.ok;
-        return (int)(outcome - GS__CASE);
-    }
-    }
+    if (outcome < GS__CASE)
+        return gs__cutoff_code(outcome);
+    gs__select_case *c = &s->cases[outcome - GS__CASE];
+    c->ok = !is_chan(c) || c->waiter.ok;
+    return (int)(outcome - GS__CASE);
 }
 
 /* ---- the call that waits ---- */

@@ -2,8 +2,8 @@
 #ifndef GS__SELECT_H
 #define GS__SELECT_H
 
-#include "timer.h"
 #include "chan.h"
+#include "cutoff.h"
 
 enum gs__case_kind { GS__CASE_NONE, GS__CASE_RECV, GS__CASE_SEND, GS__CASE_CTX, GS__CASE_TASK };
 
@@ -31,10 +31,7 @@ typedef struct gs__selecting {
     int n, n_order;
     gs_chan **order;  /* the channels by address, each once: the order of their locks */
     gs_chan *few[16]; /* order, where that is enough */
-    gs_ctx *scope;    /* hung on; NULL: none, or the task's own */
-    gs__waiter scope_waiter;
-    gs__party_timer timer;
-    bool timed;       /* the timer was started */
+    gs__cutoff cutoff;
 } gs__selecting;
 
 /* The same for an operation that no stack waits on (an asyncio future). */

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "stack.h"
 
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -11,13 +13,13 @@
 #endif
 
 enum {
-    SLAB_FIRST = 16,   /* stacks in a pool's first slab; each later one doubles the pool */
+    SLAB_FIRST = 16, /* stacks in a pool's first slab; each later one doubles the pool */
     SLAB_MOST = 16384,
-    CACHE_MOST = 128,  /* free stacks, and promises, that a worker keeps of small stacks */
-    COLOURS = 16,      /* cache lines by which the tops of stacks differ */
-    WARM_MOST = 16384  /* free stacks of a pool whose pages stay: 64 MiB where each touched one */
+    CACHE_MOST = 128, /* free stacks, and promises, that a worker keeps of small stacks */
+    COLOURS = 16,     /* cache lines by which the tops of stacks differ */
+    WARM_MOST = 16384 /* free stacks of a pool whose pages stay: 64 MiB where each touched one */
 };
-#define SLAB_BYTES ((size_t)1 << 32)   /* at most, in one slab */
+#define SLAB_BYTES ((size_t)1 << 32) /* at most, in one slab */
 #define GUARD_MOST ((size_t)32 << 10)
 #define CACHE_BYTES ((size_t)32 << 20) /* at most, of one class in one cache */
 
@@ -31,7 +33,7 @@ typedef struct pool {
     size_t slack;    /* what the caches that joined may hold back */
     void *warm;      /* free, linked through their top words: link_of */
     size_t n_warm;
-    char **cold;     /* free, without pages; with room for every stack there is */
+    char **cold; /* free, without pages; with room for every stack there is */
     size_t n_cold;
 } pool;
 
@@ -62,10 +64,10 @@ size_t gs__stack_guard_size(size_t stack_size)
 
 int gs__stack_class(size_t size)
 {
-    for (int class = 0; class < GS__STACK_CLASSES; class++)
-        if (size <= size_of(class))
-            return class;
-    return -1;
+    if (size <= GS__STACK_MIN)
+        return 0;
+    int class = 64 - __builtin_clzll((size - 1) / GS__STACK_MIN);
+    return class < GS__STACK_CLASSES ? class : -1;
 }
 
 char *gs__stack_top(const gs__stack *stack)
@@ -77,7 +79,8 @@ char *gs__stack_top(const gs__stack *stack)
 bool gs__stack_guards(const gs__stack *stack, const void *address)
 {
     const char *a = address;
-    return stack->bottom && a >= stack->bottom && a < stack->bottom + gs__stack_guard_size(stack->size);
+    return stack->bottom && a >= stack->bottom &&
+           a < stack->bottom + gs__stack_guard_size(stack->size);
 }
 
 /* Where a free stack says which is the next: in the line that the task which had it used last and the one
@@ -90,9 +93,30 @@ static void **link_of(char *bottom, int class)
 
 /* ---- slabs ---- */
 
+/* How many stacks mprotect may guard, which splits a mapping in two for each: an eighth of what the
+ * process may have is left to all that is not a stack, as malloc fails too where there is none. */
+static long most_mprotected(void)
+{
+    static atomic_long most;
+    long n = atomic_load_explicit(&most, memory_order_relaxed);
+    if (n == 0) {
+        FILE *f = fopen("/proc/sys/vm/max_map_count", "r");
+        n = f && fscanf(f, "%ld", &n) == 1 ? n / 16 * 7 : LONG_MAX;
+        if (f)
+            fclose(f);
+        atomic_store_explicit(&most, n, memory_order_relaxed);
+    }
+    return n;
+}
+
 static int install_guard(char *bottom, int class)
 {
+    static atomic_long mprotected;
+#ifdef GS__PORTABLE
+    static atomic_bool by_mprotect = true;
+#else
     static atomic_bool by_mprotect;
+#endif
     size_t size = gs__stack_guard_size(size_of(class));
     if (gs__should_fail())
         return GS_ENOMEM;
@@ -101,7 +125,11 @@ static int install_guard(char *bottom, int class)
             return GS_OK;
         atomic_store_explicit(&by_mprotect, true, memory_order_relaxed);
     }
-    return mprotect(bottom, size, PROT_NONE) == 0 ? GS_OK : GS_ENOMEM;
+    if (atomic_fetch_add(&mprotected, 1) < most_mprotected() &&
+        mprotect(bottom, size, PROT_NONE) == 0)
+        return GS_OK;
+    atomic_fetch_sub(&mprotected, 1);
+    return GS_ENOMEM;
 }
 
 /* Half the size as often as there is no address space for it. */
@@ -276,7 +304,7 @@ void gs__stack_put(gs__stack_cache *cache, int class, gs__stack stack)
 
 void gs__stack_cache_flush(gs__stack_cache *cache)
 {
-    for (int class = 0; class < GS__STACK_CLASSES; class++) {
+    for (int class = 0; class < GS__STACK_CLASSES; class ++) {
         if (!cache->of[class].joined)
             continue;
         cache_shrink(cache, class, 0);
@@ -293,6 +321,6 @@ void gs__stack_cache_flush(gs__stack_cache *cache)
 void gs__stacks_reset(void)
 {
     /* In a forked child the parent's stacks stay where they are, unused: what stands on them is void. */
-    for (int class = 0; class < GS__STACK_CLASSES; class++)
+    for (int class = 0; class < GS__STACK_CLASSES; class ++)
         pools[class] = (pool){0};
 }

@@ -23,10 +23,10 @@ typedef struct gs__stack {
 /* Free stacks that one worker keeps for itself, and promises: only its own thread touches it. */
 typedef struct gs__stack_cache {
     struct {
-        void *free;   /* linked through their top words */
+        void *free; /* linked through their top words */
         int n_free;
         int promises;
-        bool joined;  /* the pool has set stacks aside for this cache to keep */
+        bool joined; /* the pool has set stacks aside for this cache to keep */
     } of[GS__STACK_CLASSES];
 } gs__stack_cache;
 

@@ -23,39 +23,39 @@
 
 static inline __attribute__((always_inline)) void gs__switch(void **save, void *to)
 {
-    __asm__ volatile(
-        "leaq    -128(%%rsp), %%rsp\n\t" /* the red zone, which the compiler may be using */
-        "leaq    1f(%%rip), %%rax\n\t"
-        "pushq   %%rbp\n\t"
-        "pushq   %%rax\n\t"
-        "subq    $8, %%rsp\n\t"
-        "stmxcsr (%%rsp)\n\t"
-        "fnstcw  4(%%rsp)\n\t"
-        "movl    (%%rsp), %%eax\n\t"
-        "movzwl  4(%%rsp), %%ecx\n\t"
-        "movq    %%rsp, (%%rdi)\n\t"
-        "movq    %%rsi, %%rsp\n\t"
-        "xorl    (%%rsp), %%eax\n\t"
-        "xorw    4(%%rsp), %%cx\n\t"
-        "andl    $0xffc0, %%eax\n\t"
-        "orl     %%ecx, %%eax\n\t"
-        "jz      2f\n\t"
-        "ldmxcsr (%%rsp)\n\t"
-        "fldcw   4(%%rsp)\n"
-        "2:\n\t"
-        "addq    $8, %%rsp\n\t"
-        "popq    %%rax\n\t"
-        "popq    %%rbp\n\t"
-        "jmp     *%%rax\n"
-        "1:\n\t"
-        "leaq    128(%%rsp), %%rsp"
-        : "+D"(save), "+S"(to)
-        :
-        : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0",
-          "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",
-          "xmm12", "xmm13", "xmm14", "xmm15", "mm0", "mm1", "mm2", "mm3", "mm4", "mm5", "mm6", "mm7",
-          "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)", "memory",
-          "cc" GS__SWITCH_AVX512);
+    __asm__ volatile("leaq    -128(%%rsp), %%rsp\n\t" /* the red zone, which the compiler may be using */
+                     "leaq    1f(%%rip), %%rax\n\t"
+                     "pushq   %%rbp\n\t"
+                     "pushq   %%rax\n\t"
+                     "subq    $8, %%rsp\n\t"
+                     "stmxcsr (%%rsp)\n\t"
+                     "fnstcw  4(%%rsp)\n\t"
+                     "movl    (%%rsp), %%eax\n\t"
+                     "movzwl  4(%%rsp), %%ecx\n\t"
+                     "movq    %%rsp, (%%rdi)\n\t"
+                     "movq    %%rsi, %%rsp\n\t"
+                     "xorl    (%%rsp), %%eax\n\t"
+                     "xorw    4(%%rsp), %%cx\n\t"
+                     "andl    $0xffc0, %%eax\n\t"
+                     "orl     %%ecx, %%eax\n\t"
+                     "jz      2f\n\t"
+                     "ldmxcsr (%%rsp)\n\t"
+                     "fldcw   4(%%rsp)\n"
+                     "2:\n\t"
+                     "addq    $8, %%rsp\n\t"
+                     "popq    %%rax\n\t"
+                     "popq    %%rbp\n\t"
+                     "jmp     *%%rax\n"
+                     "1:\n\t"
+                     "leaq    128(%%rsp), %%rsp"
+                     : "+D"(save), "+S"(to)
+                     :
+                     : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+                       "r15", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
+                       "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "mm0",
+                       "mm1", "mm2", "mm3", "mm4", "mm5", "mm6", "mm7", "st", "st(1)", "st(2)",
+                       "st(3)", "st(4)", "st(5)", "st(6)", "st(7)", "memory",
+                       "cc" GS__SWITCH_AVX512);
 }
 
 #endif

@@ -14,7 +14,7 @@
 /* ---- records ----
  * In chunks that are never freed, handed out through a cache of each worker. */
 
-enum { CHUNK = 64, CACHE_MOST = 256, CACHE_BATCH = 64, ID_BATCH = 1024 };
+enum { CHUNK = 64, CACHE_MOST = 1024, CACHE_BATCH = 64, ID_BATCH = 1024 };
 
 typedef struct chunk {
     struct chunk *next;
@@ -297,7 +297,7 @@ static void init(gs_task *task, const gs__spawn *spawn, int class)
     task->flags = (uint8_t)(spawn->name ? spawn->flags : spawn->flags | GS__TASK_STATIC_NAME);
     task->started = 0;
     task->shields = 0;
-    task->stack_class = (uint8_t)class;
+    task->stack_class = (uint8_t) class;
     gs__lock_init(&task->lock);
     atomic_store_explicit(&task->stop_flag, 0, memory_order_relaxed);
     task->fn = spawn->fn;
@@ -404,26 +404,32 @@ static void set_message(gs_task *task, const char *message)
     task->message = copy ? strcpy(copy, message) : NULL;
 }
 
-void gs__task_abandon(gs_task *task, int code)
+/* What is left to do on the task's stack once fn has returned. */
+static void finish(gs_task *task, int code)
 {
     gs__task_run_defers(task);
     if (task->shields) {
-        set_message(task, "it returned with a shield open: each gs_shield_begin needs its gs_shield_end");
+        set_message(task,
+                    "it returned with a shield open: each gs_shield_begin needs its gs_shield_end");
         code = GS_EINVAL;
         while (task->shields)
             gs__task_shield_end(task);
     }
     end(task, code);
+}
+
+void gs__task_abandon(gs_task *task, int code)
+{
+    finish(task, code);
     gs__exit_task(task);
 }
 
-void gs__task_main(void *arg)
+void gs__task_main(gs_task *task)
 {
-    gs_task *task = arg;
     task->started = 1;
     if (task->flags & GS__TASK_PINNED)
         task->home = task->worker;
-    gs__task_abandon(task, task->fn(&task->call));
+    finish(task, task->fn(&task->call));
 }
 
 void gs__task_end_unstarted(gs_task *task, int code, const char *message)
@@ -543,8 +549,7 @@ static int join(gs_task *task, gs__party *self, bool own, int64_t deadline)
     if (outcome == GS__CASE)
         return GS_OK;
     gs__task_unhang(task, &j.waiter);
-    return outcome == GS__CANCELED ? GS_ECANCELED
-           : outcome == GS__TIMEDOUT ? GS_ETIMEDOUT : GS__EINTR;
+    return gs__cutoff_code(outcome);
 }
 
 int gs__task_wait(gs_task *task, gs_ctx *scope, int64_t deadline)
@@ -553,8 +558,7 @@ int gs__task_wait(gs_task *task, gs_ctx *scope, int64_t deadline)
         return GS_OK;
     gs__party *self = gs__self();
     bool own = scope && gs__is_own_ctx(self, scope);
-    if ((!scope || own) &&
-        (deadline == GS_FOREVER || (deadline && self->kind == GS__PARTY_THREAD)))
+    if (deadline && !gs__cutoff_needed(self, scope, own, deadline))
         return join(task, self, own, deadline);
     gs__select_case ended = {.kind = GS__CASE_TASK, .on.task = task};
     int code = gs__select(&ended, 1, scope, deadline);

@@ -28,8 +28,8 @@ typedef struct gs__result {
     union {
         int64_t i;
         double f;
-        gs_str s;     /* the task's */
-        void *ptr;    /* the bindings' */
+        gs_str s;  /* the task's */
+        void *ptr; /* the bindings' */
     } as;
 } gs__result;
 
@@ -45,39 +45,39 @@ typedef struct gs__extra {
 } gs__extra;
 
 struct gs_task {
-    gs_call call;            /* first: a gs_call * is a gs_task * */
+    gs_call call; /* first: a gs_call * is a gs_task * */
     gs__party party;
     gs_ctx ctx;
-    gs__link link;           /* on a queue of the scheduler */
+    gs__link link; /* on a queue of the scheduler */
     gs__coro coro;
     struct gs__worker *worker; /* that runs it, or ran it last */
     struct gs__worker *home;   /* the only one that may resume it; NULL: any of the group */
     struct gs__group *group;
-    atomic_bool on_cpu;      /* between resumed and off its stack */
-    atomic_uchar state;      /* enum gs__task_state; a snapshot but for ENDED */
-    uint8_t flags;           /* GS__TASK_… */
-    uint8_t started;         /* fn was called: it was not cancelled before */
-    uint16_t shields;        /* open gs_shield_begin; the task writes it, under the lock */
-    uint8_t stack_class;     /* of the pool that its stack comes from */
+    atomic_bool on_cpu;  /* between resumed and off its stack */
+    atomic_uchar state;  /* enum gs__task_state; a snapshot but for ENDED */
+    uint8_t flags;       /* GS__TASK_… */
+    uint8_t started;     /* fn was called: it was not cancelled before */
+    uint16_t shields;    /* open gs_shield_begin; the task writes it, under the lock */
+    uint8_t stack_class; /* of the pool that its stack comes from */
     uint8_t owns_args;
     gs__lock lock;
-    atomic_int stop_flag;    /* for gs_stop_flag */
+    atomic_int stop_flag; /* for gs_stop_flag */
     gs_fn *fn;
-    const char *name;        /* the task's own copy, or static */
-    atomic_ullong id;        /* 0: the record is free, or being made */
+    const char *name; /* the task's own copy, or static */
+    atomic_ullong id; /* 0: the record is free, or being made */
     gs_value *args;
     int nargs;
-    int code;                /* what it returned */
+    int code; /* what it returned */
     gs_value inline_args[GS__INLINE_ARGS];
     void (*release)(gs_task *); /* the bindings': releases what args stand for, on the ending thread */
-    void *owner;             /* the bindings' */
-    char *message;           /* of gs_fail; NULL */
+    void *owner;                /* the bindings' */
+    char *message;              /* of gs_fail; NULL */
     gs__result result;
-    gs__list waiters;        /* for its end: gs__waiter, or gs__task_hook with party NULL */
-    gs__list strings;        /* that it received and still owns: str.h; the task's own */
-    gs__list handles;        /* gs_task.handle: children it may still join; the task's own */
-    gs__link handle;         /* on its maker's handles; the maker's */
-    gs_task *maker;          /* whose handle it is; NULL: none's; the maker's */
+    gs__list waiters;           /* for its end: gs__waiter, or gs__task_hook with party NULL */
+    gs__list strings;           /* that it received and still owns: str.h; the task's own */
+    gs__list handles;           /* gs_task.handle: children it may still join; the task's own */
+    gs__link handle;            /* on its maker's handles; the maker's */
+    gs_task *maker;             /* whose handle it is; NULL: none's; the maker's */
     _Atomic(gs__extra *) extra; /* NULL: not needed so far */
     _Atomic(const void *) waiting_on; /* what it is parked on, for snapshots; NULL */
 };
@@ -91,13 +91,13 @@ enum {
 
 typedef struct gs__spawn {
     gs_fn *fn;
-    const char *name;        /* copied unless GS__TASK_STATIC_NAME */
-    gs_ctx *parent;          /* of the task's context */
-    const gs_value *args;    /* copied; strings too, unless release is set: then they are release's */
+    const char *name;     /* copied unless GS__TASK_STATIC_NAME */
+    gs_ctx *parent;       /* of the task's context */
+    const gs_value *args; /* copied; strings too, unless release is set: then they are release's */
     int nargs;
     void (*release)(gs_task *);
     void *owner;
-    size_t stack_size;       /* in bytes; 0: the default */
+    size_t stack_size; /* in bytes; 0: the default */
     unsigned flags;
     struct gs__group *group; /* NULL: the C workers */
 } gs__spawn;
@@ -163,8 +163,8 @@ bool gs__task_progress(gs_task *task, int64_t *done, int64_t *total);
 void gs__task_signal_stop(gs_task *task, gs__wakes *wakes);
 /* For ctx.c: the last reference is gone. */
 void gs__task_free(gs_task *task);
-/* For worker.c: the body of every coroutine; ends a task that never got to run, with a code. */
-void gs__task_main(void *task);
+/* For worker.c: runs the task to its end; ends one that never got to run, with a code. */
+void gs__task_main(gs_task *task);
 void gs__task_end_unstarted(gs_task *task, int code, const char *message);
 /* For args.c: ends the running task at once: its defers run, its stack is abandoned. */
 _Noreturn void gs__task_abandon(gs_task *task, int code);

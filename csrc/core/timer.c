@@ -79,19 +79,6 @@ int64_t gs__timers_run(void)
     return gs__timers_next();
 }
 
-static void fire_party(gs__timer *timer, gs__fired *fired)
-{
-    gs__party *party = gs__container(timer, gs__party_timer, timer)->party;
-    if (gs__claim(party, GS__TIMEDOUT))
-        gs__wakes_add(&fired->wakes, party);
-}
-
-void gs__party_timer_init(gs__party_timer *timer, gs__party *party)
-{
-    gs__timer_init(&timer->timer, fire_party);
-    timer->party = party;
-}
-
 void gs__timers_reset(void)
 {
     gs__lock_init(&lock);

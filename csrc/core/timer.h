@@ -20,15 +20,8 @@ typedef struct gs__fired {
 typedef struct gs__timer {
     gs__heap_node node; /* its key is the deadline */
     void (*fire)(struct gs__timer *, gs__fired *);
-    atomic_bool fired;  /* set before fire runs */
+    atomic_bool fired; /* set before fire runs */
 } gs__timer;
-
-/* What a wait with a deadline needs: fires by claiming the party with GS__TIMEDOUT. */
-typedef struct gs__party_timer {
-    gs__timer timer;
-    gs__party *party;
-} gs__party_timer;
-void gs__party_timer_init(gs__party_timer *timer, gs__party *party);
 
 void gs__timer_init(gs__timer *timer, void (*fire)(gs__timer *, gs__fired *));
 /* Arms it, starting the runtime if need be. GS_ENOMEM: not armed. */

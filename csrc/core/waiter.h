@@ -39,8 +39,8 @@ enum gs__claim {
 enum gs__party_kind { GS__PARTY_TASK, GS__PARTY_THREAD, GS__PARTY_ASYNC };
 
 typedef struct gs__party {
-    atomic_uint claim;           /* enum gs__claim */
-    uint8_t kind;                /* enum gs__party_kind */
+    atomic_uint claim;            /* enum gs__claim */
+    uint8_t kind;                 /* enum gs__party_kind */
     struct gs__party *next_woken; /* on a gs__wakes, from claim to wake */
 } gs__party;
 
@@ -92,12 +92,12 @@ gs__party *gs__self(void);
 /* Makes `self`, the caller, wait until it is claimed, and gives the outcome; its claim is IDLE again
  * then. All its waiters hang already. */
 typedef struct gs__wait {
-    void (*unlock)(struct gs__wait *);       /* runs once it has left its stack; may be NULL */
+    void (*unlock)(struct gs__wait *); /* runs once it has left its stack; may be NULL */
     /* An outcome that had come before it became WAITING, or GS__IDLE. May be NULL. */
     unsigned (*happened)(struct gs__wait *);
-    int64_t deadline;    /* for a foreign thread, which needs no timer */
-    bool own;            /* a task: become WAITING_OWN, and look at the stop signal */
-    const void *on;      /* what it waits for, for snapshots: a tagged pointer of debug.h */
+    int64_t deadline; /* for a foreign thread, which needs no timer */
+    bool own;         /* a task: become WAITING_OWN, and look at the stop signal */
+    const void *on;   /* what it waits for, for snapshots: a tagged pointer of debug.h */
 } gs__wait;
 unsigned gs__wait_for_claim(gs__party *self, gs__wait *wait);
 

@@ -63,12 +63,7 @@ static void arrive_on_task(gs_task *self)
         w->group->hooks->on_resume(w, self);
 }
 
-static void begin(void *arg)
-{
-    gs__coro_began();
-    arrive_on_task(arg);
-    gs__task_main(arg);
-}
+static void begin(void *task);
 
 /* Gives a task that never ran its stack. GS_ENOMEM. */
 static int give_stack(gs__worker *w, gs_task *task)
@@ -97,7 +92,9 @@ static bool can_go_on(gs__worker *w, gs_task *task)
     return task->coro.sp || (!gs__ctx_is_done(&task->ctx) && give_stack(w, task) == GS_OK);
 }
 
-static void leave(gs__worker *w, gs_task *self, gs_task *next, bool ended)
+/* In line, as the switch is: see switch_x86_64.h. */
+static inline __attribute__((always_inline)) void leave(gs__worker *w, gs_task *self, gs_task *next,
+                                                        bool ended)
 {
     w->left = self;
     w->left_ended = ended;
@@ -144,11 +141,27 @@ void gs__yield_task(gs_task *self)
     leave(w, self, next, false);
 }
 
-void gs__exit_task(gs_task *self)
+static inline __attribute__((always_inline)) _Noreturn void leave_for_good(gs_task *self)
 {
     gs__worker *w = self->worker;
     leave(w, self, gs__pick_quick(w), true);
     gs__panic("a task that had ended was resumed");
+}
+
+void gs__exit_task(gs_task *self)
+{
+    leave_for_good(self);
+}
+
+/* The body of every coroutine. What it calls returns, so that none of its calls is left for the processor
+ * to match with a ret of the task that goes on. */
+static void begin(void *arg)
+{
+    gs_task *self = arg;
+    gs__coro_began();
+    arrive_on_task(self);
+    gs__task_main(self);
+    leave_for_good(self);
 }
 
 void gs__block_begin(gs_task *self)

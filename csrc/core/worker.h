@@ -7,39 +7,39 @@
 #include <pthread.h>
 
 typedef struct gs__worker {
-    gs__lock lock;             /* guards fresh, ready, pinned */
-    gs__list fresh;            /* tasks that never ran, newest first */
-    gs__list ready;            /* tasks to go on with, oldest first */
-    gs__list pinned;           /* the same, of tasks that only this worker may run */
-    atomic_int queued;         /* on fresh and ready; written under the lock */
-    atomic_int n_pinned;       /* on pinned; written under the lock */
-    _Atomic(gs_task *) next;   /* made ready last, by the task that runs here: goes first */
+    gs__lock lock;              /* guards fresh, ready, pinned */
+    gs__list fresh;             /* tasks that never ran, newest first */
+    gs__list ready;             /* tasks to go on with, oldest first */
+    gs__list pinned;            /* the same, of tasks that only this worker may run */
+    atomic_int queued;          /* on fresh and ready; written under the lock */
+    atomic_int n_pinned;        /* on pinned; written under the lock */
+    _Atomic(gs_task *) next;    /* made ready last, by the task that runs here: goes first */
     _Atomic(gs_task *) current; /* written by the worker only; read by the monitor */
-    atomic_uint runs;          /* steps at each task that it takes up; for the monitor */
-    atomic_bool stuck;         /* counted in the group's n_blocked */
-    gs__coro coro;             /* the thread's own stack: the scheduler's */
-    gs_task *left;             /* who left its stack last and is to be finished with */
-    void (*unlock)(void *);    /* what to run for it; NULL: nothing */
+    atomic_uint runs;           /* steps at each task that it takes up; for the monitor */
+    atomic_bool stuck;          /* counted in the group's n_blocked */
+    gs__coro coro;              /* the thread's own stack: the scheduler's */
+    gs_task *left;              /* who left its stack last and is to be finished with */
+    void (*unlock)(void *);     /* what to run for it; NULL: nothing */
     void *unlock_arg;
-    gs_task *picked;           /* to be run next, by the scheduler's own stack */
+    gs_task *picked; /* to be run next, by the scheduler's own stack */
     bool left_ended;
-    bool searching;            /* counted in the group's `searching` */
-    unsigned tick;             /* picks; every FAIRNESS-th is from the far end */
-    uint64_t woke_at;          /* ticks when `next` alone last made this worker wake another */
-    uint64_t wake_pause;       /* ticks to let pass before it does so again */
-    atomic_bool fruitful;      /* a thief took something from here since */
+    bool searching;       /* counted in the group's `searching` */
+    unsigned tick;        /* picks; every FAIRNESS-th is from the far end */
+    uint64_t woke_at;     /* ticks when `next` alone last made this worker wake another */
+    uint64_t wake_pause;  /* ticks to let pass before it does so again */
+    atomic_bool fruitful; /* a thief took something from here since */
     gs__group *group;
-    int index;                 /* in group->workers */
+    int index; /* in group->workers */
     pthread_t thread;
     gs__parker *parker;
-    gs__link idle_link;        /* on group->idle; guarded by the group's lock */
-    bool woken_to_search;      /* set by who takes it off group->idle */
-    atomic_long made;          /* tasks made here, tasks ended here; only the worker writes them */
+    gs__link idle_link;   /* on group->idle; guarded by the group's lock */
+    bool woken_to_search; /* set by who takes it off group->idle */
+    atomic_long made;     /* tasks made here, tasks ended here; only the worker writes them */
     atomic_long ended;
     gs__stack_cache stacks;
     struct gs__task_cache *tasks; /* task.c's */
     void *signal_stack;
-    void *bindings;            /* the hooks' own */
+    void *bindings; /* the hooks' own */
 } gs__worker;
 
 /* The worker whose thread this is, or NULL. Not to be kept across a park. */

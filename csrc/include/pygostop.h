@@ -47,13 +47,13 @@ extern "C" {
 
 /* ---- codes ---- */
 
-#define GS__CODES(X)                                                                        \
-    X(GS_ECANCELED, -1, "the task was asked to stop")                                       \
-    X(GS_ECLOSED, -2, "the channel is closed")                                              \
-    X(GS_EAGAIN, -3, "it would have to wait")                                               \
-    X(GS_ETIMEDOUT, -4, "the time ran out")                                                 \
-    X(GS_EINVAL, -5, "a value is not valid here")                                           \
-    X(GS_ENOMEM, -6, "memory, threads or mappings ran out")                                 \
+#define GS__CODES(X)                                        \
+    X(GS_ECANCELED, -1, "the task was asked to stop")       \
+    X(GS_ECLOSED, -2, "the channel is closed")              \
+    X(GS_EAGAIN, -3, "it would have to wait")               \
+    X(GS_ETIMEDOUT, -4, "the time ran out")                 \
+    X(GS_EINVAL, -5, "a value is not valid here")           \
+    X(GS_ENOMEM, -6, "memory, threads or mappings ran out") \
     X(GS_EDEADLK, -7, "the task would wait for itself")
 
 enum {
@@ -87,7 +87,7 @@ enum {
 };
 
 #define GS_TYPE(kind, size) ((gs_type)(kind) | (gs_type)(size) << 8)
-#define GS_TYPE_KIND(type) ((int)((type)&0xff))
+#define GS_TYPE_KIND(type) ((int)((type) & 0xff))
 #define GS_TYPE_SIZE(type) ((size_t)((type) >> 8))
 
 #define GS_BOOL GS_TYPE(GS_KIND_BOOL, 1)
@@ -101,10 +101,11 @@ enum {
 #define GS_UINT64 GS_TYPE(GS_KIND_UINT, 8)
 #define GS_FLOAT32 GS_TYPE(GS_KIND_FLOAT, 4)
 #define GS_FLOAT64 GS_TYPE(GS_KIND_FLOAT, 8)
-#define GS_STR GS_TYPE(GS_KIND_STR, sizeof(gs_str))      /* UTF-8 */
+#define GS_STR GS_TYPE(GS_KIND_STR, sizeof(gs_str)) /* UTF-8 */
 #define GS_BYTES GS_TYPE(GS_KIND_BYTES, sizeof(gs_str))
-#define GS_OBJECT GS_TYPE(GS_KIND_OBJECT, sizeof(void *)) /* a Python object: passed on, not looked into */
-#define GS_RECORD(T) GS_TYPE(GS_KIND_RECORD, sizeof(T))  /* checked by its size */
+#define GS_OBJECT \
+    GS_TYPE(GS_KIND_OBJECT, sizeof(void *)) /* a Python object: passed on, not looked into */
+#define GS_RECORD(T) GS_TYPE(GS_KIND_RECORD, sizeof(T)) /* checked by its size */
 
 /* The item of GS_STR and GS_BYTES. `data` ends in a NUL that `size` does not count. */
 typedef struct gs_str {
@@ -115,12 +116,12 @@ typedef struct gs_str {
 /* A buffer argument as its exporter describes it. */
 typedef struct gs_view {
     void *data;
-    size_t size;               /* in bytes */
-    size_t itemsize;           /* in bytes */
-    const char *format;        /* as in Python's struct module; "B" where the exporter gives none */
+    size_t size;        /* in bytes */
+    size_t itemsize;    /* in bytes */
+    const char *format; /* as in Python's struct module; "B" where the exporter gives none */
     int ndim;
-    const ptrdiff_t *shape;    /* ndim counts */
-    const ptrdiff_t *strides;  /* ndim distances in bytes */
+    const ptrdiff_t *shape;   /* ndim counts */
+    const ptrdiff_t *strides; /* ndim distances in bytes */
     bool readonly;
 } gs_view;
 
@@ -429,20 +430,20 @@ static inline int gs_checkpoint(gs_call *call)
     return GS__UNLIKELY(GS__LOAD(&call->signal)) ? call->api->checkpoint(call) : GS_OK;
 }
 /* Returns its code from the function that it stands in. One load and a branch. */
-#define GS_CHECKPOINT(call)                                  \
-    do {                                                     \
-        if (GS__UNLIKELY(GS__LOAD(&(call)->signal))) {       \
-            int gs__code = (call)->api->checkpoint(call);    \
-            if (gs__code != GS_OK)                           \
-                return gs__code;                             \
-        }                                                    \
+#define GS_CHECKPOINT(call)                               \
+    do {                                                  \
+        if (GS__UNLIKELY(GS__LOAD(&(call)->signal))) {    \
+            int gs__code = (call)->api->checkpoint(call); \
+            if (gs__code != GS_OK)                        \
+                return gs__code;                          \
+        }                                                 \
     } while (0)
 /* Returns from the function that it stands in where `expression` gave a negative code. */
-#define GS_TRY(expression)                      \
-    do {                                        \
-        int64_t gs__code = (expression);        \
-        if (gs__code < 0)                       \
-            return (int)gs__code;               \
+#define GS_TRY(expression)               \
+    do {                                 \
+        int64_t gs__code = (expression); \
+        if (gs__code < 0)                \
+            return (int)gs__code;        \
     } while (0)
 /* Not zero once asked to stop. To be read from any thread until the task ends. */
 static inline const volatile int *gs_stop_flag(gs_call *call)
@@ -659,7 +660,7 @@ typedef struct gs_library {
 #define GS_CAPSULE_NAME "pygostop.task"
 
 /* Defines `int f(gs_call *call)` with C linkage, visible by that name. */
-#define GS_TASK(f)                               \
+#define GS_TASK(f)                                 \
     GS__EXTERN_C GS__VISIBLE int f(gs_call *call); \
     GS__EXTERN_C GS__VISIBLE int f(gs_call *call)
 
@@ -710,19 +711,19 @@ typedef struct gs_library {
 #define GS__EACH_30(x, ...) GS__DEF(x) GS__EACH_29(__VA_ARGS__)
 #define GS__EACH_31(x, ...) GS__DEF(x) GS__EACH_30(__VA_ARGS__)
 #define GS__EACH_32(x, ...) GS__DEF(x) GS__EACH_31(__VA_ARGS__)
-#define GS__COUNT(...) GS__COUNT_(__VA_ARGS__, \
-    32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, \
-    11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
-#define GS__COUNT_(a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, \
-    a18, a19, a20, a21, a22, a23, a24, a25, a26, a27, a28, a29, a30, a31, a32, n, \
-    ...) n
+#define GS__COUNT(...)                                                                          \
+    GS__COUNT_(__VA_ARGS__, 32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, \
+               15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
+#define GS__COUNT_(a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17,   \
+                   a18, a19, a20, a21, a22, a23, a24, a25, a26, a27, a28, a29, a30, a31, a32, n, \
+                   ...)                                                                          \
+    n
 
 /* Lists a library's tasks, once a library, at most 32: GS_EXPORT(primes, GS_SIG(walk, "root: str")); */
-#define GS_EXPORT(...)                                                                     \
-    static const gs_def gs__defs[] = {                                                     \
-        GS__CAT(GS__EACH_, GS__COUNT(__VA_ARGS__))(__VA_ARGS__)};                          \
-    GS__EXTERN GS__VISIBLE const gs_library gs_library_exports;                            \
-    const gs_library gs_library_exports = {                                                \
+#define GS_EXPORT(...)                                                                          \
+    static const gs_def gs__defs[] = {GS__CAT(GS__EACH_, GS__COUNT(__VA_ARGS__))(__VA_ARGS__)}; \
+    GS__EXTERN GS__VISIBLE const gs_library gs_library_exports;                                 \
+    const gs_library gs_library_exports = {                                                     \
         GS_VERSION, (uint32_t)(sizeof gs__defs / sizeof gs__defs[0]), gs__defs}
 
 #ifdef __cplusplus

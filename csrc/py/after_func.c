@@ -1,9 +1,10 @@
 /* after_func.c: after_func, and Stop, the callable that it gives.
  *
- * A registration is memory by reference: the Stop has one, the hook on the context another, which goes
- * over to the dispatcher's job and ends with it. Its context stays as long as the hook is there: a
- * cancel of its parent is to reach it. `f`, guarded by the GIL, is taken by who begins it or prevents
- * it: the one who finds it there has won. So it can be prevented until it really begins. */
+ * A registration is memory by reference: the Stop has one, the hook on the context another, which
+ * goes over to the dispatcher's job and ends with it. Its context stays as long as the hook is
+ * there: a cancel of its parent is to reach it. `f`, guarded by the GIL, is taken by who begins it
+ * or prevents it: the one who finds it there has won. So it can be prevented until it really
+ * begins. */
 #include "dispatch.h"
 #include "py_ctx.h"
 
@@ -11,8 +12,8 @@ typedef struct registration {
     atomic_uint refs;
     gs__ctx_hook hook;
     gs__py_job job;
-    gs_ctx *ctx;      /* referenced */
-    PyObject *f;      /* NULL: begun, or prevented */
+    gs_ctx *ctx; /* referenced */
+    PyObject *f; /* NULL: begun, or prevented */
 } registration;
 
 typedef struct stop {
@@ -99,15 +100,16 @@ static PyObject *stop_call(stop *self, PyObject *args, PyObject *kwargs)
 static PyObject *stop_repr(stop *self)
 {
     bool current = self->generation == atomic_load(&gs__generation);
-    return PyUnicode_FromFormat("<Stop of after_func, %s>",
-                                !current         ? "of the process before the fork"
-                                : self->reg->f   ? "waiting"
-                                                 : "begun or stopped");
+    const char *state = !current       ? "of the process before the fork"
+                        : self->reg->f ? "waiting"
+                                       : "begun or stopped";
+    return PyUnicode_FromFormat("<Stop of after_func, %s>", state);
 }
 
 static PyObject *stop_reduce(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(protocol))
 {
-    PyErr_SetString(PyExc_TypeError, "a Stop can be neither pickled nor copied: hand the Stop itself on");
+    PyErr_SetString(PyExc_TypeError,
+                    "a Stop can be neither pickled nor copied: hand the Stop itself on");
     return NULL;
 }
 
@@ -120,14 +122,18 @@ static void stop_dealloc(stop *self)
     Py_DECREF(type);
 }
 
+/* Its __call__ once more, as a method: that has a signature, for help() and type checkers. */
 static PyMethodDef stop_methods[] = {
+    {"__call__", (PyCFunction)(void (*)(void))stop_call, METH_VARARGS | METH_KEYWORDS | METH_COEXIST,
+     PyDoc_STR("__call__($self, /)\n--\n\nTrue where this call kept the function from running.")},
     {"__reduce_ex__", stop_reduce, METH_O, NULL},
     {NULL},
 };
 
 static PyType_Slot stop_slots[] = {
-    {Py_tp_doc, PyDoc_STR("stop(): True where this call kept after_func's function from running; False\n"
-                          "where it has begun, or was stopped before.")},
+    {Py_tp_doc,
+     PyDoc_STR("stop(): True where this call kept after_func's function from running; False\n"
+               "where it has begun, or was stopped before.")},
     {Py_tp_call, stop_call},
     {Py_tp_methods, stop_methods},
     {Py_tp_repr, stop_repr},
@@ -149,8 +155,8 @@ static PyObject *after_func(PyObject *module, PyObject *const *args, Py_ssize_t 
     gs__state *state = gs__py_state(module);
     gs__py_drops_run();
     if (nargs != 2) {
-        PyErr_Format(PyExc_TypeError, "after_func() takes 2 arguments, a Context and a callable (%zd given)",
-                     nargs);
+        PyErr_Format(PyExc_TypeError,
+                     "after_func() takes 2 arguments, a Context and a callable (%zd given)", nargs);
         return NULL;
     }
     gs_ctx *ctx = gs__py_ctx_arg(state, args[0], "after_func() ctx");
@@ -162,8 +168,9 @@ static PyObject *after_func(PyObject *module, PyObject *const *args, Py_ssize_t 
         return NULL;
     }
     if (gs__py_dispatch_start() != GS_OK) {
-        PyErr_SetString(PyExc_RuntimeError, "after_func() has no thread to run functions on: threads "
-                                            "ran out, or the process leaves");
+        PyErr_SetString(PyExc_RuntimeError,
+                        "after_func() has no thread to run functions on: threads "
+                        "ran out, or the process leaves");
         return NULL;
     }
     stop *self = (stop *)state->stop_type->tp_alloc(state->stop_type, 0);
@@ -183,8 +190,9 @@ static PyObject *after_func(PyObject *module, PyObject *const *args, Py_ssize_t 
 static PyMethodDef functions[] = {
     {"after_func", (PyCFunction)(void (*)(void))after_func, METH_FASTCALL,
      PyDoc_STR("after_func($module, ctx, f, /)\n--\n\n"
-               "Has f() run on a thread of pygostop's, in a scope of its own, once ctx is done; at once\n"
-               "where it is. Gives a Stop: stop() prevents it, and is True only where it did.\n\n"
+               "Has f() run on a thread of pygostop's, in a scope of its own, once ctx is done;\n"
+               "at once where it is. Gives a Stop: stop() prevents it, and is True only where it "
+               "did.\n\n"
                "What f raises goes to sys.unraisablehook. Go: context.AfterFunc.")},
     {NULL},
 };

@@ -1,15 +1,15 @@
 /* clock.c: sleep and checkpoint, after and Ticker.
  *
- * A beat is a timer of the core that sends the time on a channel: no thread, no task. When it fires it
- * claims its party, and the party's `notify` sends, without a lock and without the GIL. What always
- * holds:
- *  - A beat is memory by reference: its Ticker object has one, and the timer has one from when it was
- *    armed until it was stopped, or has fired for the last time.
- *  - The channel is referenced as long as the beat is there. The Python channel holds the Ticker (an
- *    after has one too, which nobody sees), and the Ticker's end stops the timer. So nothing is left
- *    of an after(3600) whose channel was dropped.
- *  - `stopped` is set before the timer is stopped, and looked at after it was armed again: one of the
- *    two stops it. */
+ * A beat is a timer of the core that sends the time on a channel: no thread, no task. When it
+ * fires it claims its party, and the party's `notify` sends, without a lock and without the GIL.
+ * What always holds:
+ *  - A beat is memory by reference: its Ticker object has one, and the timer has one from when it
+ *    was armed until it was stopped, or has fired for the last time.
+ *  - The channel is referenced as long as the beat is there. The Python channel holds the Ticker
+ *    (an after has one too, which nobody sees), and the Ticker's end stops the timer. So nothing
+ *    is left of an after(3600) whose channel was dropped.
+ *  - `stopped` is set before the timer is stopped, and looked at after it was armed again: one of
+ *    the two stops it. */
 #include "args.h"
 #include "block.h"
 
@@ -17,11 +17,11 @@
 
 typedef struct beat {
     atomic_uint refs;
-    gs__async op;          /* of which only the party and notify are used */
-    gs__party_timer timer;
-    gs_chan *ch;           /* referenced; float, capacity 1 */
-    int64_t at;            /* when it fires, or fired; only arm writes it */
-    int64_t period;        /* 0: once */
+    gs__async op; /* of which only the party and notify are used */
+    gs__timer timer;
+    gs_chan *ch;    /* referenced; float, capacity 1 */
+    int64_t at;     /* when it fires, or fired; only arm writes it */
+    int64_t period; /* 0: once */
     atomic_bool stopped;
 } beat;
 
@@ -46,19 +46,19 @@ static void unref(beat *b)
 static void stop(beat *b)
 {
     atomic_store(&b->stopped, true);
-    if (gs__timer_stop(&b->timer.timer))
+    if (gs__timer_stop(&b->timer))
         unref(b);
 }
 
-/* Takes over a reference, which goes to the timer where that is armed. The caller has another one. */
+/* Takes over a reference, which goes to the timer where that is armed. The caller has another. */
 static int arm(beat *b, int64_t at)
 {
     b->at = at;
     atomic_store(&b->op.party.claim, GS__WAITING);
-    int code = gs__timer_start(&b->timer.timer, at);
+    int code = gs__timer_start(&b->timer, at);
     if (code != GS_OK || at == GS_FOREVER)
         unref(b);
-    else if (atomic_load(&b->stopped) && gs__timer_stop(&b->timer.timer))
+    else if (atomic_load(&b->stopped) && gs__timer_stop(&b->timer))
         unref(b);
     return code;
 }
@@ -67,7 +67,8 @@ static int arm(beat *b, int64_t at)
 static int64_t next_tick(const beat *b, int64_t now)
 {
     int64_t missed = (now - b->at) / b->period;
-    return b->at > GS_FOREVER - (missed + 1) * b->period ? GS_FOREVER : b->at + (missed + 1) * b->period;
+    int64_t step = (missed + 1) * b->period;
+    return b->at > GS_FOREVER - step ? GS_FOREVER : b->at + step;
 }
 
 static void notify(gs__async *op)
@@ -75,13 +76,22 @@ static void notify(gs__async *op)
     beat *b = gs__container(op, beat, op);
     int64_t now = gs__now();
     double seconds = (double)now * 1e-9;
-    (void)gs__chan_try_send(b->ch, &seconds); /* full: nobody has taken the last tick, this one is dropped */
+    /* Full: nobody has taken the last tick, and this one is dropped. */
+    (void)gs__chan_try_send(b->ch, &seconds);
     if (b->period > 0) {
         atomic_fetch_add(&b->refs, 1);
         if (arm(b, next_tick(b, now)) != GS_OK)
             gs__chan_close(b->ch); /* memory ran out: those who wait for ticks are told */
     }
     unref(b);
+}
+
+/* Under the timers' lock: notify runs when that is released. */
+static void fire(gs__timer *timer, gs__fired *fired)
+{
+    gs__party *party = &gs__container(timer, beat, timer)->op.party;
+    if (gs__claim(party, GS__TIMEDOUT))
+        gs__wakes_add(&fired->wakes, party);
 }
 
 static beat *new_beat(int64_t at, int64_t period)
@@ -95,7 +105,7 @@ static beat *new_beat(int64_t at, int64_t period)
     atomic_init(&b->refs, 2); /* the Ticker's, the timer's */
     gs__party_init(&b->op.party, GS__PARTY_ASYNC);
     b->op.notify = notify;
-    gs__party_timer_init(&b->timer, &b->op.party);
+    gs__timer_init(&b->timer, fire);
     b->ch = ch;
     b->period = period;
     atomic_init(&b->stopped, false);
@@ -168,7 +178,8 @@ static PyObject *ticker_enter(PyObject *self, PyObject *Py_UNUSED(none))
     return Py_NewRef(self);
 }
 
-static PyObject *ticker_exit(ticker *self, PyObject *const *Py_UNUSED(exc_info), Py_ssize_t Py_UNUSED(n))
+static PyObject *ticker_exit(ticker *self, PyObject *const *Py_UNUSED(exc_info),
+                             Py_ssize_t Py_UNUSED(n))
 {
     return ticker_stop(self, NULL);
 }
@@ -183,17 +194,18 @@ static PyObject *ticker_repr(ticker *self)
     if (self->generation != atomic_load(&gs__generation))
         return PyUnicode_FromString("<Ticker of the process before the fork>");
     PyObject *period = PyFloat_FromDouble((double)self->beat->period * 1e-9);
-    PyObject *text = period ? PyUnicode_FromFormat("<Ticker of %R s, %s>", period,
-                                                   atomic_load(&self->beat->stopped) ? "stopped"
-                                                                                      : "running")
-                            : NULL;
+    PyObject *text =
+        period ? PyUnicode_FromFormat("<Ticker of %R s, %s>", period,
+                                      atomic_load(&self->beat->stopped) ? "stopped" : "running")
+               : NULL;
     Py_XDECREF(period);
     return text;
 }
 
 static PyObject *ticker_reduce(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(protocol))
 {
-    PyErr_SetString(PyExc_TypeError, "a Ticker can be neither pickled nor copied: make another one");
+    PyErr_SetString(PyExc_TypeError,
+                    "a Ticker can be neither pickled nor copied: make another one");
     return NULL;
 }
 
@@ -224,7 +236,8 @@ static PyMethodDef ticker_methods[] = {
 
 static PyGetSetDef ticker_getset[] = {
     {"chan", (getter)get_chan, NULL,
-     PyDoc_STR("A receive-only channel of the times of the ticks (time.monotonic()), capacity 1."), NULL},
+     PyDoc_STR("A receive-only channel of the times of the ticks (time.monotonic()), capacity 1."),
+     NULL},
     {NULL},
 };
 
@@ -234,10 +247,11 @@ static PyMemberDef ticker_members[] = {
 };
 
 static PyType_Slot ticker_slots[] = {
-    {Py_tp_doc, PyDoc_STR("Ticker(seconds)\n--\n\n"
-                          "Sends the time on `chan` every so many seconds. A tick that finds the last one\n"
-                          "not taken is dropped. Iterating waits for ticks, until stop(); `with` stops it.\n\n"
-                          "ValueError for 0, a negative number or NaN. Go: time.Ticker.")},
+    {Py_tp_doc,
+     PyDoc_STR("Ticker(seconds)\n--\n\n"
+               "Sends the time on `chan` every so many seconds. A tick that finds the last one\n"
+               "not taken is dropped. Iterating waits for ticks, until stop(); `with` stops it.\n\n"
+               "ValueError for 0, a negative number or NaN. Go: time.Ticker.")},
     {Py_tp_new, ticker_new},
     {Py_tp_methods, ticker_methods},
     {Py_tp_getset, ticker_getset},

@@ -13,11 +13,11 @@ typedef struct gs__ctask {
     PyObject_HEAD
     gs_fn *fn;
     gs__state *state;
-    char *name;            /* UTF-8 */
+    char *name; /* UTF-8 */
     PyObject *source;
-    PyObject *dict;        /* with __doc__, where there is one */
+    PyObject *dict;           /* with __doc__, where there is one */
     gs__signature *signature; /* NULL: none was given */
-    size_t stack_size;     /* in bytes; 0: the default */
+    size_t stack_size;        /* in bytes; 0: the default */
     bool pinned;
     PyObject *weakrefs;
 } gs__ctask;
@@ -45,8 +45,8 @@ static int from_capsule(gs__state *state, PyObject *capsule, origin *from)
     const char *name = PyCapsule_GetName(capsule);
     if (!name || strcmp(name, GS_CAPSULE_NAME) != 0) {
         PyErr_Clear();
-        PyErr_Format(PyExc_TypeError, "CTask() takes a capsule named '%s', not '%s'", GS_CAPSULE_NAME,
-                     name ? name : "");
+        PyErr_Format(PyExc_TypeError, "CTask() takes a capsule named '%s', not '%s'",
+                     GS_CAPSULE_NAME, name ? name : "");
         return -1;
     }
     const gs_def *def = PyCapsule_GetPointer(capsule, GS_CAPSULE_NAME);
@@ -111,7 +111,8 @@ static int from_address_attribute(PyObject *object, origin *from)
         Py_XDECREF(address);
         if (!PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_AttributeError))
             PyErr_Format(PyExc_TypeError,
-                         "CTask() takes an address, a ctypes or cffi function pointer, an object with an "
+                         "CTask() takes an address, a ctypes or cffi function pointer, an object "
+                         "with an "
                          "int .address, or a capsule '%s', not %.100s",
                          GS_CAPSULE_NAME, Py_TYPE(object)->tp_name);
         return -1;
@@ -211,15 +212,15 @@ static PyObject *ctask_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     PyObject *source, *name = Py_None, *stack_size = Py_None, *signature = Py_None, *doc = Py_None;
     int pinned = 0;
     gs__py_drops_run();
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$OOpOO:CTask", names, &source, &name, &stack_size,
-                                     &pinned, &signature, &doc))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$OOpOO:CTask", names, &source, &name,
+                                     &stack_size, &pinned, &signature, &doc))
         return NULL;
     PyObject *texts[] = {name, signature, doc};
     static const char *const text_names[] = {"name", "signature", "doc"};
     for (int i = 0; i < 3; i++)
         if (texts[i] != Py_None && !PyUnicode_Check(texts[i])) {
-            PyErr_Format(PyExc_TypeError, "CTask() %s must be a str or None, not %.100s", text_names[i],
-                         Py_TYPE(texts[i])->tp_name);
+            PyErr_Format(PyExc_TypeError, "CTask() %s must be a str or None, not %.100s",
+                         text_names[i], Py_TYPE(texts[i])->tp_name);
             return NULL;
         }
     gs__state *state = gs__py_state_of(type);
@@ -237,8 +238,8 @@ static PyObject *ctask_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->fn = (gs_fn *)(uintptr_t)from.address;
     self->source = Py_NewRef(source);
     self->pinned = pinned;
-    if (set_doc(self, doc) < 0 || stack_size_from(stack_size, &self->stack_size) < 0 || set_name(self, name, &from) < 0 ||
-        set_signature(self, signature, &from) < 0)
+    if (set_doc(self, doc) < 0 || stack_size_from(stack_size, &self->stack_size) < 0 ||
+        set_name(self, name, &from) < 0 || set_signature(self, signature, &from) < 0)
         Py_CLEAR(self);
 done:
     Py_XDECREF(from.held);
@@ -255,8 +256,8 @@ static void release_args(gs_task *task)
     gs__free(call);
 }
 
-PyObject *gs__py_ctask_go(gs__state *state, PyObject *ctask, PyObject *const *args, Py_ssize_t nargs,
-                          gs_ctx *parent, const char *name)
+PyObject *gs__py_ctask_go(gs__state *state, PyObject *ctask, PyObject *const *args,
+                          Py_ssize_t nargs, gs_ctx *parent, const char *name)
 {
     gs__ctask *self = (gs__ctask *)ctask;
     name = name ? name : self->name;
@@ -282,8 +283,8 @@ PyObject *gs__py_ctask_go(gs__state *state, PyObject *ctask, PyObject *const *ar
         return gs__py_task_wrap(state, task);
     gs__call_args_release(call);
     gs__free(call);
-    return gs__py_raise(state, error, "task '%s' was not started: memory, threads or mappings ran out",
-                        name);
+    return gs__py_raise(state, error,
+                        "task '%s' was not started: memory, threads or mappings ran out", name);
 }
 
 /* ---- call: start, wait, and never leave the C code behind ---- */
@@ -352,7 +353,8 @@ static PyObject *ctask_call(PyObject *ctask, PyObject *args, PyObject *kwargs)
     gs__state *state = ((gs__ctask *)ctask)->state;
     gs__py_drops_run();
     if (kwargs && PyDict_GET_SIZE(kwargs)) {
-        PyErr_Format(PyExc_TypeError, "task '%s' takes no keyword arguments", ((gs__ctask *)ctask)->name);
+        PyErr_Format(PyExc_TypeError, "task '%s' takes no keyword arguments",
+                     ((gs__ctask *)ctask)->name);
         return NULL;
     }
     gs_ctx *scope = gs__py_scope(state);
@@ -362,8 +364,8 @@ static PyObject *ctask_call(PyObject *ctask, PyObject *args, PyObject *kwargs)
     if (gs__ctx_is_done(scope))
         gs__py_raise_cancelled(state, scope);
     else
-        task = gs__py_ctask_go(state, ctask, ((PyTupleObject *)args)->ob_item, PyTuple_GET_SIZE(args),
-                               scope, NULL);
+        task = gs__py_ctask_go(state, ctask, ((PyTupleObject *)args)->ob_item,
+                               PyTuple_GET_SIZE(args), scope, NULL);
     if (task)
         result = wait_for_call((gs__py_task *)task, scope);
     Py_XDECREF(task);
@@ -399,7 +401,8 @@ static PyObject *get_signature(gs__ctask *self, void *Py_UNUSED(closure))
 static PyObject *ctask_reduce(PyObject *self, PyObject *Py_UNUSED(protocol))
 {
     PyErr_Format(PyExc_TypeError,
-                 "cannot pickle %R: an address is of this process only; make the CTask where it is used",
+                 "cannot pickle %R: an address is of this process only; make the CTask where it is "
+                 "used",
                  self);
     return NULL;
 }
@@ -455,15 +458,16 @@ static PyMemberDef members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
-PyDoc_STRVAR(ctask_doc,
-             "CTask(source, *, name=None, stack_size=None, pinned=False, signature=None, doc=None)\n--\n\n"
-             "A C function, int f(gs_call *), that can be started as a task.\n\n"
-             "source is its address: an int, a ctypes or cffi function pointer, an object with an int\n"
-             ".address (Numba's cfunc), or a capsule 'pygostop.task'. It is kept alive. stack_size is\n"
-             "in bytes; a pinned task resumes only on the thread that began it. signature, as\n"
-             "'limit: int, out: Chan[int]', has the arguments checked before the task starts.\n\n"
-             "go(task, *args) starts it. task(*args) starts it and waits for its result; Ctrl-C, a\n"
-             "timeout or a cancelled scope stop it, and the call raises once the C code has unwound.");
+PyDoc_STRVAR(
+    ctask_doc,
+    "CTask(source, *, name=None, stack_size=None, pinned=False, signature=None, doc=None)\n--\n\n"
+    "A C function, int f(gs_call *), that can be started as a task.\n\n"
+    "source is its address: an int, a ctypes or cffi function pointer, an object with an int\n"
+    ".address (Numba's cfunc), or a capsule 'pygostop.task'. It is kept alive. stack_size is\n"
+    "in bytes; a pinned task resumes only on the thread that began it. signature, as\n"
+    "'limit: int, out: Chan[int]', has the arguments checked before the task starts.\n\n"
+    "go(task, *args) starts it. task(*args) starts it and waits for its result; Ctrl-C, a\n"
+    "timeout or a cancelled scope stop it, and the call raises once the C code has unwound.");
 static PyType_Slot slots[] = {
     {Py_tp_doc, (void *)ctask_doc},
     {Py_tp_new, ctask_new},

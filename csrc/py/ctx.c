@@ -2,28 +2,38 @@
  * scopes are in scope.c, what always holds in py_ctx.h.
  *
  * Garbage collection. What a gs_ctx owns of Python (the exception that it was cancelled with, a
- * value) is reached by other contexts and by C threads too, of which the collector knows nothing. It
- * is visited only where this Context has the one reference on a gs_ctx that is done: a done context is
- * on nobody's list, so nobody can find it, and its cause is fixed. Elsewhere it counts as
- * reachable. */
+ * value) is reached by other contexts and by C threads too, of which the collector knows nothing.
+ * It is visited only where this Context has the one reference on a gs_ctx that is done: a done
+ * context is on nobody's list, so nobody can find it, and its cause is fixed. Elsewhere it counts
+ * as reachable. */
 #include "py_ctx.h"
 
 #include <structmember.h>
 
 /* ---- make ---- */
 
+/* Its Context, borrowed, or NULL; not one of this module's former self that was imported before. */
+static PyObject *owner_of(gs__state *state, gs_ctx *ctx)
+{
+    PyObject *owner = ctx->owner;
+    return owner && Py_IS_TYPE(owner, state->context_type) ? owner : NULL;
+}
+
 PyObject *gs__py_ctx_wrap(gs__state *state, gs_ctx *ctx)
 {
-    if (ctx->owner)
-        return Py_NewRef((PyObject *)ctx->owner);
+    PyObject *owner = owner_of(state, ctx);
+    if (owner)
+        return Py_NewRef(owner);
     gs__py_ctx *self = (gs__py_ctx *)state->context_type->tp_alloc(state->context_type, 0);
     if (!self)
         return NULL;
     self->state = state;
     self->generation = atomic_load(&gs__generation);
-    if (ctx->owner) { /* the collector, called by the allocation, ran Python that made one */
+    owner = owner_of(state, ctx);
+    if (owner) { /* the collector, called by the allocation, ran Python that made one */
+        Py_INCREF(owner);
         Py_DECREF(self);
-        return Py_NewRef((PyObject *)ctx->owner);
+        return owner;
     }
     gs__ctx_ref(ctx);
     self->ctx = ctx;
@@ -142,9 +152,9 @@ static PyObject *value(gs__py_ctx *self, PyObject *args, PyObject *kwargs)
 static PyObject *made_by(gs_ctx *ctx)
 {
     static const char *const makers[] = {
-        [GS__CTX_ROOT] = "background",          [GS__CTX_CANCEL] = "with_cancel",
-        [GS__CTX_DEADLINE] = "with_deadline",   [GS__CTX_VALUE] = "with_value",
-        [GS__CTX_DETACHED] = "without_cancel",  [GS__CTX_MERGE] = "merge",
+        [GS__CTX_ROOT] = "background",         [GS__CTX_CANCEL] = "with_cancel",
+        [GS__CTX_DEADLINE] = "with_deadline",  [GS__CTX_VALUE] = "with_value",
+        [GS__CTX_DETACHED] = "without_cancel", [GS__CTX_MERGE] = "merge",
     };
     if (ctx->kind != GS__CTX_TASK)
         return PyUnicode_FromString(makers[ctx->kind]);
@@ -178,8 +188,8 @@ static PyObject *repr(gs__py_ctx *self)
 static PyObject *reduce(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(protocol))
 {
     PyErr_SetString(PyExc_TypeError,
-                    "a Context can be neither pickled nor copied: hand the Context itself to threads "
-                    "and tasks; to another process send its remaining() and make a new one there");
+                    "a Context can be neither pickled nor copied: hand the Context itself to "
+                    "threads and tasks; to another process send its remaining()");
     return NULL;
 }
 
@@ -187,8 +197,9 @@ static PyObject *reduce(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(protocol)
 
 static bool is_sole_holder(gs__py_ctx *self)
 {
-    return self->ctx && gs__py_ctx_is_current((PyObject *)self) && self->ctx->kind != GS__CTX_TASK &&
-           gs__ctx_error(self->ctx) != GS__CTX_ALIVE && atomic_load(&self->ctx->refs) == 1;
+    return self->ctx && gs__py_ctx_is_current((PyObject *)self) &&
+           self->ctx->kind != GS__CTX_TASK && gs__ctx_error(self->ctx) != GS__CTX_ALIVE &&
+           atomic_load(&self->ctx->refs) == 1;
 }
 
 static int traverse(gs__py_ctx *self, visitproc visit, void *arg)
@@ -211,7 +222,7 @@ static void dealloc(gs__py_ctx *self)
     PyObject_GC_UnTrack(self);
     /* First: what runs below may ask for a Context of the same gs_ctx. */
     bool current = self->ctx && gs__py_ctx_is_current((PyObject *)self);
-    if (current)
+    if (current && self->ctx->owner == self)
         self->ctx->owner = NULL;
     if (self->weakrefs)
         PyObject_ClearWeakRefs((PyObject *)self);
@@ -228,12 +239,12 @@ static void dealloc(gs__py_ctx *self)
 static PyMethodDef methods[] = {
     {"err", FUNCTION(err), METH_NOARGS,
      PyDoc_STR("err($self, /)\n--\n\n"
-               "None, or why it is done: a Cancelled or a DeadlineExceeded. Once it is not None, `done`\n"
-               "is closed. Go: Context.Err.")},
+               "None, or why it is done: a Cancelled or a DeadlineExceeded. Once it is not None,\n"
+               "`done` is closed. Go: Context.Err.")},
     {"cause", FUNCTION(cause), METH_NOARGS,
      PyDoc_STR("cause($self, /)\n--\n\n"
-               "The exception that the first cancel on the way to the root was given; err() where none\n"
-               "was. Go: context.Cause.")},
+               "The exception that the first cancel on the way to the root was given; err()\n"
+               "where none was. Go: context.Cause.")},
     {"check", FUNCTION(check), METH_NOARGS,
      PyDoc_STR("check($self, /)\n--\n\n"
                "Raises Cancelled from the cause if it is done. Waits for nothing.")},
@@ -242,22 +253,26 @@ static PyMethodDef methods[] = {
                "Seconds until the deadline, 0.0 when it has passed; None without one.")},
     {"value", FUNCTION(value), METH_VARARGS | METH_KEYWORDS,
      PyDoc_STR("value($self, /, key, default=None)\n--\n\n"
-               "What with_value put there for key, here or in the closest ancestor. Go: Context.Value.")},
+               "What with_value put there for key, here or in the closest ancestor.\n"
+               "Go: Context.Value.")},
     {"__enter__", gs__py_scope_enter, METH_NOARGS,
      PyDoc_STR("__enter__($self, /)\n--\n\n"
                "Puts it in force, on top of the scope already there, which goes on to hold.")},
     {"__exit__", FUNCTION(gs__py_scope_exit), METH_FASTCALL,
      PyDoc_STR("__exit__($self, /, *exc_info)\n--\n\n"
-               "Ends the block. RuntimeError where another scope was entered after it and is still open.")},
+               "Ends the block. RuntimeError where a scope that was entered after it is still "
+               "open.")},
     {"__reduce_ex__", reduce, METH_O, NULL},
     {NULL},
 };
 
 static PyGetSetDef getset[] = {
     {"done", (getter)get_done, NULL,
-     PyDoc_STR("A receive-only channel that is closed once the context is done. Go: Context.Done."), NULL},
+     PyDoc_STR("A receive-only channel that is closed once the context is done. Go: Context.Done."),
+     NULL},
     {"deadline", (getter)get_deadline, NULL,
-     PyDoc_STR("When it will be done at the latest, on the scale of time.monotonic(); or None."), NULL},
+     PyDoc_STR("When it will be done at the latest, on the scale of time.monotonic(); or None."),
+     NULL},
     {NULL},
 };
 
@@ -267,9 +282,10 @@ static PyMemberDef members[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, PyDoc_STR("A node of the cancel tree: done flag and channel, cause, deadline, values.\n\n"
-                          "Made by background() and the functions with_…; a case of select, ready once\n"
-                          "it is done. `with ctx:` makes the blocking calls inside observe it.")},
+    {Py_tp_doc,
+     PyDoc_STR("A node of the cancel tree: done flag and channel, cause, deadline, values.\n\n"
+               "Made by background() and the functions with_…; a case of select, ready once\n"
+               "it is done. `with ctx:` makes the blocking calls inside observe it.")},
     {Py_tp_methods, methods},
     {Py_tp_getset, getset},
     {Py_tp_members, members},

@@ -21,7 +21,12 @@ PyObject *gs__py_ctx_cancel(PyObject *context, const char *call, PyObject *args,
     if (gs__py_check_generation(self->generation, context) < 0 ||
         gs__py_cause_from(self->state, given, &cause) < 0)
         return NULL;
-    gs__ctx_cancel(self->ctx, GS__CTX_CANCELED, cause);
+    /* A reference of its own: what is freed on the way may run Python, and so the collector, which
+     * is not to take it for a context that is done and nobody's (ctx.c). */
+    gs_ctx *ctx = self->ctx;
+    gs__ctx_ref(ctx);
+    gs__ctx_cancel(ctx, GS__CTX_CANCELED, cause);
+    gs__ctx_unref(ctx);
     gs__cause_unref(cause);
     Py_RETURN_NONE;
 }
@@ -38,9 +43,8 @@ static PyObject *cancel_repr(cancel *self)
 
 static PyObject *cancel_reduce(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(protocol))
 {
-    PyErr_SetString(PyExc_TypeError,
-                    "a Cancel can be neither pickled nor copied: hand the Cancel itself to threads and "
-                    "tasks, and tell another process over a pipe");
+    PyErr_SetString(PyExc_TypeError, "a Cancel can be neither pickled nor copied: hand the Cancel "
+                                     "itself to threads and tasks");
     return NULL;
 }
 
@@ -60,15 +64,20 @@ static void cancel_dealloc(cancel *self)
     Py_DECREF(type);
 }
 
+/* Its __call__ once more, as a method: that has a signature, for help() and type checkers. */
 static PyMethodDef cancel_methods[] = {
+    {"__call__", (PyCFunction)(void (*)(void))cancel_call,
+     METH_VARARGS | METH_KEYWORDS | METH_COEXIST,
+     PyDoc_STR("__call__($self, /, cause=None)\n--\n\nCancels the context, and all below it.")},
     {"__reduce_ex__", cancel_reduce, METH_O, NULL},
     {NULL},
 };
 
 static PyType_Slot cancel_slots[] = {
-    {Py_tp_doc, PyDoc_STR("Cancels the context that it was made with, and all below it.\n\n"
-                          "cancel(cause=None): an exception, or a str that becomes Error(str). The first\n"
-                          "call counts, later ones do nothing. From any thread; never waits.")},
+    {Py_tp_doc,
+     PyDoc_STR("Cancels the context that it was made with, and all below it.\n\n"
+               "cancel(cause=None): an exception, or a str that becomes Error(str). The first\n"
+               "call counts, later ones do nothing. From any thread; never waits.")},
     {Py_tp_call, cancel_call},
     {Py_tp_methods, cancel_methods},
     {Py_tp_repr, cancel_repr},
@@ -241,12 +250,13 @@ static PyMethodDef functions[] = {
                "Go: context.WithCancelCause.")},
     {"with_timeout", FUNCTION(with_timeout), FAST,
      PyDoc_STR("with_timeout($module, /, parent, seconds)\n--\n\n"
-               "(ctx, cancel): with_cancel that is also done after so many seconds; None: never.\n\n"
+               "(ctx, cancel): with_cancel that is also done after so many seconds; None: no "
+               "limit.\n\n"
                "ValueError for a negative number or NaN. Go: context.WithTimeout.")},
     {"with_deadline", FUNCTION(with_deadline), FAST,
      PyDoc_STR("with_deadline($module, /, parent, deadline)\n--\n\n"
-               "(ctx, cancel): with_cancel that is also done at a time, in seconds on the scale of\n"
-               "time.monotonic(); None: never. Go: context.WithDeadline.")},
+               "(ctx, cancel): with_cancel that is also done at a time, in seconds on the scale\n"
+               "of time.monotonic(); None: never. Go: context.WithDeadline.")},
     {"with_value", FUNCTION(with_value), FAST,
      PyDoc_STR("with_value($module, /, parent, key, value)\n--\n\n"
                "A child of parent whose value(key) is value. Go: context.WithValue.")},
@@ -256,7 +266,7 @@ static PyMethodDef functions[] = {
                "deadline. Go: context.WithoutCancel.")},
     {"merge", FUNCTION(merge), METH_FASTCALL,
      PyDoc_STR("merge($module, /, *parents)\n--\n\n"
-               "(ctx, cancel): done when any of the parents is, with its cause; values of the first.")},
+               "(ctx, cancel): done when any parent is, with its cause; values of the first.")},
     {NULL},
 };
 

@@ -1,12 +1,12 @@
-/* dispatch.c: one thread that runs Python on behalf of threads that hold no GIL, and may not wait for
- * it: callbacks of contexts and tasks, and the lines of gs_log.
+/* dispatch.c: one thread that runs Python on behalf of threads that hold no GIL, and may not wait
+ * for it: callbacks of contexts and tasks, and the lines of gs_log.
  *
  * The thread starts when first needed. What always holds:
- *  - `mutex` guards all below. It is a leaf: nobody waits for the GIL, or runs Python, while holding
- *    it, and it is held for a few instructions, or for the start of the thread.
+ *  - `mutex` guards all below. It is a leaf: nobody waits for the GIL, or runs Python, while
+ *    holding it, and it is held for a few instructions, or for the start of the thread.
  *  - Jobs run in the order in which they came. Each calls Python in a scope of its own.
- *  - Once gs__py_dispatch_stop has returned, the thread has ended, or sits in a job that did not end
- *    within the time given, which is said on stderr; no new one starts.
+ *  - Once gs__py_dispatch_stop has returned, the thread has ended, or sits in a job that did not
+ *    end within the time given, which is said on stderr; no new one starts.
  *  - In a forked child there is no thread and no job: those were the parent's. */
 #define _GNU_SOURCE
 #include "dispatch.h"
@@ -18,11 +18,11 @@
 enum thread_state { NONE, RUNS, LEAVES, GONE };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static enum thread_state state;   /* GONE stays: no thread is to start any more */
+static enum thread_state state; /* GONE stays: no thread is to start any more */
 static pthread_t thread;
 static gs__py_job *first, **end = &first;
-static gs__parker *parker;        /* that the thread sleeps on; woken for each job */
-static gs__parker *leaver;        /* that the one who stops it sleeps on; NULL */
+static gs__parker *parker; /* that the thread sleeps on; woken for each job */
+static gs__parker *leaver; /* that the one who stops it sleeps on; NULL */
 
 /* ---- the thread ---- */
 
@@ -147,9 +147,12 @@ static void run_line(gs__py_job *job)
 {
     line *one = gs__container(job, line, job);
     PyObject *logging = PyImport_ImportModule("logging");
-    PyObject *logger = logging ? PyObject_CallMethod(logging, "getLogger", "s", "pygostop.task") : NULL;
-    PyObject *task = PyUnicode_DecodeUTF8(one->task, (Py_ssize_t)strlen(one->task), "backslashreplace");
-    PyObject *text = PyUnicode_DecodeUTF8(one->text, (Py_ssize_t)strlen(one->text), "backslashreplace");
+    PyObject *logger =
+        logging ? PyObject_CallMethod(logging, "getLogger", "s", "pygostop.task") : NULL;
+    PyObject *task =
+        PyUnicode_DecodeUTF8(one->task, (Py_ssize_t)strlen(one->task), "backslashreplace");
+    PyObject *text =
+        PyUnicode_DecodeUTF8(one->text, (Py_ssize_t)strlen(one->text), "backslashreplace");
     PyObject *done = logger && task && text
                          ? PyObject_CallMethod(logger, "info", "sOO", "%s: %s", task, text)
                          : NULL;
@@ -223,13 +226,11 @@ void gs__py_dispatch_stop(void)
     pthread_mutex_unlock(&mutex);
     if (!runs)
         return;
-    Py_BEGIN_ALLOW_THREADS
-    joined = gs__parker_wait(mine, gs__deadline(LEAVE_NS), false) == GS_OK;
+    Py_BEGIN_ALLOW_THREADS joined = gs__parker_wait(mine, gs__deadline(LEAVE_NS), false) == GS_OK;
     if (joined) {
         pthread_join(thread, NULL);
         gs__parker_put(mine);
     }
-    Py_END_ALLOW_THREADS
-    if (!joined)
+    Py_END_ALLOW_THREADS if (!joined)
         PySys_WriteStderr("pygostop: a callback of a context or a task did not end within 1 s\n");
 }

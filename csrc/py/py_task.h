@@ -17,18 +17,18 @@ enum gs__py_task_phase { GS__PY_TASK_OPEN, GS__PY_TASK_CALLBACKS, GS__PY_TASK_EN
 typedef struct gs__py_task {
     PyObject_HEAD
     gs_task *task;
-    gs__state *state;     /* of the module, which the type keeps */
+    gs__state *state; /* of the module, which the type keeps */
     unsigned generation;
     gs__task_hook hook;
-    atomic_int phase;     /* enum gs__py_task_phase */
-    PyObject *callbacks;  /* a list, or NULL */
-    PyObject *value;      /* the result; NULL before the first call that asks, or where it failed */
-    PyObject *error;      /* TaskFailed or what a Python task raised; the same */
+    atomic_int phase;    /* enum gs__py_task_phase */
+    PyObject *callbacks; /* a list, or NULL */
+    PyObject *value;     /* the result; NULL before the first call that asks, or where it failed */
+    PyObject *error;     /* TaskFailed or what a Python task raised; the same */
     /* of a Python task, set before it is ready and NULL once its body has returned: pytask.c */
     PyObject *fn, *args, *context;
     struct gs__pystate *pystate; /* while the body runs */
-    int code;             /* that the body left */
-    bool reports;         /* its failure is reported where nobody fetched it */
+    int code;                    /* that the body left */
+    bool reports;                /* its failure is reported where nobody fetched it */
     bool fetched;
     PyObject *weakrefs;
 } gs__py_task;

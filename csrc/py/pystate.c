@@ -10,7 +10,7 @@
 
 enum {
     LEAF_MOST = 128 << 10, /* what one C function may take at the end of a recursion: TLS, select */
-    LEVEL_MOST = 4 << 10   /* of one level of C recursion: a sort in a key function takes two levels */
+    LEVEL_MOST = 4 << 10 /* of one level of C recursion: a sort in a key function takes two levels */
 };
 
 size_t gs__pystate_stack_size(void)
@@ -31,7 +31,8 @@ void gs__pystate_limit(PyThreadState *thread, const gs__stack *stack)
         return;
     }
     size_t guard = gs__stack_guard_size(stack->size);
-    if (PyUnstable_ThreadState_SetStackProtection(thread, stack->bottom + guard, stack->size - guard) < 0)
+    if (PyUnstable_ThreadState_SetStackProtection(thread, stack->bottom + guard,
+                                                  stack->size - guard) < 0)
         gs__panic("a stack of %zu bytes is too small for Python", stack->size);
 }
 
@@ -54,7 +55,9 @@ void gs__pystate_limit(PyThreadState *thread, const gs__stack *stack)
 
 #else
 
-void gs__pystate_limit(PyThreadState *Py_UNUSED(thread), const gs__stack *Py_UNUSED(stack)) {}
+void gs__pystate_limit(PyThreadState *Py_UNUSED(thread), const gs__stack *Py_UNUSED(stack))
+{
+}
 
 #endif
 

@@ -55,7 +55,9 @@ static int find_gilstate_key(const PyThreadState *Py_UNUSED(thread))
     return GS_OK;
 }
 
-static void note_gilstate(PyThreadState *Py_UNUSED(thread)) {}
+static void note_gilstate(PyThreadState *Py_UNUSED(thread))
+{
+}
 
 #endif
 

@@ -98,7 +98,8 @@ static int run(gs_call *c)
 {
     gs_task *task = (gs_task *)c;
     gs__py_task *self = task->owner;
-    int code = gs__pystate_run(gs__pyworker_states(), &task->coro.stack, &self->pystate, body, self);
+    int code =
+        gs__pystate_run(gs__pyworker_states(), &task->coro.stack, &self->pystate, body, self);
     return code == GS_OK ? self->code : code;
 }
 
@@ -173,8 +174,8 @@ static PyObject *start(gs__py_task *self, gs_ctx *parent, const char *name)
                                    &error);
     if (task)
         return gs__py_task_attach(self, task);
-    gs__py_raise(self->state, error, "task '%s' was not started: memory, threads or mappings ran out",
-                 name);
+    gs__py_raise(self->state, error,
+                 "task '%s' was not started: memory, threads or mappings ran out", name);
     Py_DECREF(self);
     return NULL;
 }
@@ -188,7 +189,8 @@ PyObject *gs__py_pytask_go(gs__state *state, PyObject *fn, PyObject *const *args
         return NULL;
     }
     PyObject *handle = NULL;
-    gs__py_task *self = gs__pyworkers_start(state) == 0 ? prepare(state, fn, args, nargs, thread) : NULL;
+    gs__py_task *self =
+        gs__pyworkers_start(state) == 0 ? prepare(state, fn, args, nargs, thread) : NULL;
     if (self)
         handle = start(self, parent, name);
     Py_XDECREF(named);
@@ -197,8 +199,9 @@ PyObject *gs__py_pytask_go(gs__state *state, PyObject *fn, PyObject *const *args
 
 /* ---- functions of the module ---- */
 
-PyDoc_STRVAR(current_task_doc, "current_task($module, /)\n--\n\n"
-                               "The Task that calls, also from a thread of its own; None elsewhere.");
+PyDoc_STRVAR(current_task_doc,
+             "current_task($module, /)\n--\n\n"
+             "The Task that calls, also from a thread of its own; None elsewhere.");
 static PyObject *current_task(PyObject *module, PyObject *Py_UNUSED(none))
 {
     gs_task *task = gs__task_current();

@@ -1,20 +1,21 @@
 /* runtime.c: configure, and how the process leaves.
  *
- * At exit an atexit callback, registered when the module is made, cancels the root, waits the grace
- * time for the tasks, names on stderr those that still run, and ends the dispatcher. module.c's own,
- * registered before it, runs after it and ends the drops. From then on no thread touches the
- * interpreter: workers whose tasks did not stop know nothing of Python.
+ * At exit an atexit callback, registered when the module is made, cancels the root, waits the
+ * grace time for the tasks, names on stderr those that still run, and ends the dispatcher.
+ * module.c's own, registered before it, runs after it and ends the drops. From then on no thread
+ * touches the interpreter: workers whose tasks did not stop know nothing of Python.
  *
  * The settings here are guarded by the GIL; they are the process's, as the runtime is. */
 #include "args.h"
 #include "debug.h"
 #include "dispatch.h"
+#include "running.h"
 #include "stack.h"
 
 enum { GRACE_NS = 1000000000 };
 
-static int set_workers;        /* as given to configure; 0: never */
-static size_t set_stack_size;  /* the same */
+static int set_workers;       /* as given to configure; 0: never */
+static size_t set_stack_size; /* the same */
 static int64_t grace = GRACE_NS;
 
 /* ---- configure ---- */
@@ -53,8 +54,7 @@ static int stack_size_from(PyObject *object, size_t *value)
     long long n = PyLong_AsLongLongAndOverflow(object, &overflow);
     if (overflow || n < 1 || gs__stack_class((size_t)n) < 0) {
         PyErr_Format(PyExc_ValueError,
-                     "configure() stack_size must be a number of bytes that a stack can have, not %R",
-                     object);
+                     "configure() stack_size must be bytes that a stack can have, not %R", object);
         return -1;
     }
     *value = (size_t)n;
@@ -78,10 +78,10 @@ static PyObject *configure(PyObject *Py_UNUSED(module), PyObject *const *args, P
     if (workers_from(given[0], &workers) < 0 || stack_size_from(given[1], &stack_size) < 0 ||
         (given[2] != Py_None && gs__py_seconds(given[2], "configure() grace", &new_grace) < 0))
         return NULL;
-    if ((given[0] != Py_None || given[1] != Py_None) && gs__configure(workers, stack_size) != GS_OK) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "configure() of workers and stack_size comes before the first task or timer: the "
-                        "runtime runs already");
+    if ((given[0] != Py_None || given[1] != Py_None) &&
+        gs__configure(workers, stack_size) != GS_OK) {
+        PyErr_SetString(PyExc_RuntimeError, "configure() of workers and stack_size comes before "
+                                            "the first task or timer: the runtime runs already");
         return NULL;
     }
     set_workers = workers;
@@ -103,10 +103,8 @@ static int stop_tasks(bool *interrupted)
     *interrupted = false;
     do {
         int64_t slice = gs__deadline(SLICE_NS);
-        Py_BEGIN_ALLOW_THREADS
-        left = gs__runtime_stop(slice < deadline ? slice : deadline);
-        Py_END_ALLOW_THREADS
-        gs__py_drops_run();
+        Py_BEGIN_ALLOW_THREADS left = gs__runtime_stop(slice < deadline ? slice : deadline);
+        Py_END_ALLOW_THREADS gs__py_drops_run();
         if (PyErr_CheckSignals() < 0) {
             PyErr_Clear();
             *interrupted = true;
@@ -117,41 +115,22 @@ static int stop_tasks(bool *interrupted)
 
 enum { NAMED_MOST = 20 };
 
-/* "'hog' (running), 'reader' (parked, recv on chan 3)"; NULL with an exception. */
-static PyObject *names_of(gs_task **tasks, long n)
-{
-    PyObject *names = PyUnicode_FromString("");
-    for (long i = 0; i < n && names; i++) {
-        char waiting[64];
-        gs__task_waiting_text(tasks[i], waiting, sizeof waiting);
-        PyObject *name = PyUnicode_DecodeUTF8(tasks[i]->name, (Py_ssize_t)strlen(tasks[i]->name),
-                                              "backslashreplace");
-        PyObject *longer = name ? PyUnicode_FromFormat("%U%s'%U' (%s%s%s)", names, i ? ", " : "", name,
-                                                       gs__task_state_name(tasks[i]),
-                                                       waiting[0] ? ", " : "", waiting)
-                                : NULL;
-        Py_XDECREF(name);
-        Py_SETREF(names, longer);
-    }
-    return names;
-}
-
 static void name_tasks(int left, bool interrupted)
 {
     gs_task *tasks[NAMED_MOST];
     long all = gs__debug_tasks(tasks, NAMED_MOST);
     long n = all < NAMED_MOST ? all : NAMED_MOST;
-    PyObject *names = names_of(tasks, n);
+    PyObject *text = gs__py_running_text(tasks, n, all);
     for (long i = 0; i < n; i++)
         gs__task_unref(tasks[i]);
     char how[64] = "until it was interrupted";
     if (!interrupted)
         PyOS_snprintf(how, sizeof how, "within %g s", (double)grace * 1e-9);
-    if (names && n > 0)
-        PySys_FormatStderr("pygostop: %d task%s did not stop %s: %U%s\n", left, left == 1 ? "" : "s", how,
-                           names, all > n ? ", and more" : "");
+    if (text && n > 0)
+        PySys_FormatStderr("pygostop: %d task%s did not stop %s: %U\n", left, left == 1 ? "" : "s",
+                           how, text);
     PyErr_Clear();
-    Py_XDECREF(names);
+    Py_XDECREF(text);
 }
 
 static PyObject *leave(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
@@ -182,11 +161,12 @@ static int register_atexit(PyObject *module)
 
 static PyMethodDef functions[] = {
     {"configure", (PyCFunction)(void (*)(void))configure, METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR("configure($module, /, *, workers=None, stack_size=None, grace=None)\n--\n\n"
-               "Settings of the runtime; None leaves one as it is.\n\n"
-               "workers: OS threads that run C tasks, by default PYGOSTOP_WORKERS or as many as cores.\n"
-               "stack_size: of a C task in bytes, by default 256 KiB. Both before the first task or\n"
-               "timer, else RuntimeError. grace: seconds that tasks get at exit, by default 1.")},
+     PyDoc_STR(
+         "configure($module, /, *, workers=None, stack_size=None, grace=None)\n--\n\n"
+         "Settings of the runtime; None leaves one as it is.\n\n"
+         "workers: OS threads that run C tasks, by default PYGOSTOP_WORKERS or as many as cores.\n"
+         "stack_size: of a C task in bytes, by default 256 KiB. Both before the first task or\n"
+         "timer, else RuntimeError. grace: seconds that tasks get at exit, by default 1.")},
     {NULL},
 };
 

@@ -1,32 +1,37 @@
 /* scope.c: the scope: the context in force where code runs, which blocking calls observe.
  *
- * A context variable holds the innermost open Scope; each knows the one around it. What always holds:
- *  - A Scope is entered once, and does not change after. So a copy of the context variable, which a
- *    thread, a task or an asyncio task took, may go on using it after the block was left.
- *  - Leaving takes the innermost off and no other. Where the one to leave is not the innermost, that
- *    is RuntimeError, and nothing changes.
- *  - Without a Scope, and in a forked child under a Scope of the parent process, the root is in force.
+ * A context variable holds the innermost open Scope; each knows the one around it. What always
+ * holds:
+ *  - A Scope is entered once, and does not change after. So a copy of the context variable, which
+ *    a thread, a task or an asyncio task took, may go on using it after the block was left.
+ *  - Leaving takes the innermost off and no other. Where the one to leave is not the innermost,
+ *    that is RuntimeError, and nothing changes.
+ *  - Without a Scope, and in a forked child under a Scope of the parent process, the root is in
+ *    force.
+ *  - A block that Ctrl-C leaves cancels its tasks and waits for them; a second Ctrl-C ends that
+ *    wait.
  * It is C, and not a Python class, because a signal's handler may raise between the bytecodes of
  * __enter__ and the block: the Scope would stay open for ever. */
 #include "py_ctx.h"
+#include "running.h"
 
 #include <structmember.h>
 
 enum scope_kind {
-    BLOCK,   /* of `with ctx:` */
-    LIMIT,   /* timeout: the end of its own time is DeadlineExceeded */
-    QUIET,   /* move_on_after, cancel_scope: its own end is swallowed */
+    BLOCK, /* of `with ctx:` */
+    LIMIT, /* timeout: the end of its own time is DeadlineExceeded */
+    QUIET, /* move_on_after, cancel_scope: its own end is swallowed */
     SHIELD
 };
 
 typedef struct scope {
     PyObject_HEAD
-    PyObject *context;  /* the Context that it was made for */
-    PyObject *in_force; /* NULL until entered: `context`, or its merge with what was in force outside */
+    PyObject *context; /* the Context that it was made for */
+    PyObject *in_force; /* `context`, or its merge with what is in force outside; NULL: not entered */
     PyObject *outer;    /* the Scope around it; NULL: none */
     int64_t limit;      /* of LIMIT, in nanoseconds, for its message */
     uint8_t kind;
-    bool cancelled;     /* its own end ended the block */
+    bool cancelled; /* its own end ended the block */
 } scope;
 
 /* ---- what is in force ---- */
@@ -49,7 +54,7 @@ static int innermost(gs__state *state, scope **top)
 static gs_ctx *in_force_of(scope *self)
 {
     return self && gs__py_ctx_is_current(self->in_force) ? gs__py_ctx_of(self->in_force)
-                                                        : gs__ctx_background();
+                                                         : gs__ctx_background();
 }
 
 gs_ctx *gs__py_scope(gs__state *state)
@@ -136,18 +141,11 @@ static PyObject *shield(PyObject *module, PyObject *Py_UNUSED(none))
 
 /* ---- enter, leave ---- */
 
-static bool descends(gs_ctx *ctx, gs_ctx *ancestor)
-{
-    while (ctx != ancestor && ctx->kind != GS__CTX_DETACHED && ctx->parent)
-        ctx = ctx->parent;
-    return ctx == ancestor;
-}
-
 /* A new reference on the Context to be in force: what holds outside goes on to hold inside. */
 static PyObject *on_top_of(gs__state *state, scope *self, scope *outer)
 {
     gs_ctx *ctx = gs__py_ctx_of(self->context), *old = in_force_of(outer);
-    if (self->kind == SHIELD || descends(ctx, old))
+    if (self->kind == SHIELD || gs__ctx_is_below(ctx, old))
         return Py_NewRef(self->context);
     gs_ctx *parents[] = {ctx, old};
     return gs__py_ctx_wrap_new(state, gs__ctx_merge(parents, 2));
@@ -195,8 +193,9 @@ static int leave(gs__state *state, scope *self)
 static void refuse_exit(PyObject *left)
 {
     PyErr_Format(PyExc_RuntimeError,
-                 "%R is not the innermost scope here: leave the blocks in the reverse order of entering "
-                 "them, in the thread or task that entered them", left);
+                 "%R is not the innermost scope here: leave the blocks in the reverse order "
+                 "of entering them, in the thread or task that entered them",
+                 left);
 }
 
 PyObject *gs__py_scope_enter(PyObject *context, PyObject *Py_UNUSED(none))
@@ -238,7 +237,8 @@ static PyObject *scope_enter(scope *self, PyObject *Py_UNUSED(none))
     if (gs__py_check_generation(ctx->generation, self->context) < 0)
         return NULL;
     if (self->in_force) {
-        PyErr_Format(PyExc_RuntimeError, "%R was entered before: make a new one for each block", self);
+        PyErr_Format(PyExc_RuntimeError, "%R was entered before: make a new one for each block",
+                     self);
         return NULL;
     }
     return enter(ctx->state, self) < 0 ? NULL : Py_NewRef(self);
@@ -256,8 +256,9 @@ static bool is_own(gs__state *state, scope *self, PyObject *raised)
 static PyObject *raise_exceeded(gs__state *state, scope *self, PyObject *raised)
 {
     PyObject *seconds = PyFloat_FromDouble((double)self->limit * 1e-9);
-    PyObject *message = seconds ? PyUnicode_FromFormat("the block took longer than its limit of %S s", seconds)
-                                : NULL;
+    PyObject *message =
+        seconds ? PyUnicode_FromFormat("the block took longer than its limit of %S s", seconds)
+                : NULL;
     PyObject *exceeded = message ? PyObject_CallOneArg(state->DeadlineExceeded, message) : NULL;
     Py_XDECREF(message);
     Py_XDECREF(seconds);
@@ -283,6 +284,10 @@ static PyObject *scope_exit(scope *self, PyObject *const *exc_info, Py_ssize_t n
         return NULL;
     }
     if (leave(state, self) < 0)
+        return NULL;
+    if (raised != Py_None && PyErr_GivenExceptionMatches(raised, PyExc_KeyboardInterrupt) &&
+        gs__py_ctx_is_current(self->context) &&
+        gs__py_running_stop(state, gs__py_ctx_of(self->context), raised) < 0)
         return NULL;
     if (raised == Py_None || !is_own(state, self, raised))
         Py_RETURN_FALSE;
@@ -323,8 +328,8 @@ static PyObject *repr(scope *self)
 
 static PyObject *reduce(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(protocol))
 {
-    PyErr_SetString(PyExc_TypeError,
-                    "a Scope can be neither pickled nor copied: hand its `ctx` to threads and tasks");
+    PyErr_SetString(PyExc_TypeError, "a Scope can be neither pickled nor copied: hand its `ctx` to "
+                                     "threads and tasks");
     return NULL;
 }
 
@@ -344,13 +349,13 @@ static void dealloc(scope *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    Py_TRASHCAN_BEGIN(self, dealloc)
+    Py_TRASHCAN_BEGIN(self, dealloc);
     Py_XDECREF(self->outer);
     Py_XDECREF(self->in_force);
     Py_XDECREF(self->context);
     type->tp_free(self);
     Py_DECREF(type);
-    Py_TRASHCAN_END
+    Py_TRASHCAN_END;
 }
 
 /* ---- the type, the functions ---- */
@@ -360,7 +365,7 @@ static void dealloc(scope *self)
 static PyMethodDef methods[] = {
     {"cancel", FUNCTION(scope_cancel), METH_VARARGS | METH_KEYWORDS,
      PyDoc_STR("cancel($self, /, cause=None)\n--\n\n"
-               "Ends the block at its next blocking call. From any thread, also before it was entered.")},
+               "Ends the block at its next blocking call. From any thread; also before it began.")},
     {"__enter__", FUNCTION(scope_enter), METH_NOARGS, NULL},
     {"__exit__", FUNCTION(scope_exit), METH_FASTCALL, NULL},
     {"__reduce_ex__", reduce, METH_O, NULL},
@@ -370,15 +375,17 @@ static PyMethodDef methods[] = {
 static PyGetSetDef getset[] = {
     {"ctx", (getter)get_ctx, NULL, PyDoc_STR("The Context that the block is under."), NULL},
     {"deadline", (getter)get_deadline, NULL,
-     PyDoc_STR("When the block ends at the latest, on the scale of time.monotonic(); or None."), NULL},
+     PyDoc_STR("When the block ends at the latest, on the scale of time.monotonic(); or None."),
+     NULL},
     {"cancelled", (getter)get_cancelled, NULL,
      PyDoc_STR("Whether its own limit or cancel() ended the block. False while it runs."), NULL},
     {NULL},
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, PyDoc_STR("What timeout, move_on_after, cancel_scope and shield give: for one `with`\n"
-                          "block, in a thread, a task or a coroutine of asyncio.")},
+    {Py_tp_doc,
+     PyDoc_STR("What timeout, move_on_after, cancel_scope and shield give: for one `with`\n"
+               "block, in a thread, a task or a coroutine of asyncio.")},
     {Py_tp_methods, methods},
     {Py_tp_getset, getset},
     {Py_tp_repr, repr},
@@ -398,18 +405,20 @@ static PyType_Spec spec = {
 static PyMethodDef functions[] = {
     {"timeout", timeout, METH_O,
      PyDoc_STR("timeout($module, seconds, /)\n--\n\n"
-               "with timeout(2.5) as scope: the blocking calls inside end after so many seconds from\n"
-               "now, and the block raises DeadlineExceeded. None: no limit.\n\n"
+               "with timeout(2.5) as scope: the blocking calls inside end after so many seconds\n"
+               "from now, and the block raises DeadlineExceeded. None: no limit.\n\n"
                "Tasks started inside keep the limit. ValueError for a negative number or NaN.")},
     {"move_on_after", move_on_after, METH_O,
      PyDoc_STR("move_on_after($module, seconds, /)\n--\n\n"
-               "As timeout, but the block just ends; scope.cancelled says whether it did so early.")},
+               "As timeout, but the block just ends; scope.cancelled says if it did so early.")},
     {"cancel_scope", cancel_scope, METH_NOARGS,
      PyDoc_STR("cancel_scope($module, /)\n--\n\n"
-               "with cancel_scope() as scope: a block that scope.cancel(cause=None) ends, from any thread.")},
+               "with cancel_scope() as scope: a block that scope.cancel(cause=None) ends, from\n"
+               "any thread.")},
     {"shield", shield, METH_NOARGS,
      PyDoc_STR("shield($module, /)\n--\n\n"
-               "with shield(): cleanup that must wait. The scopes around it are not looked at inside.")},
+               "with shield(): cleanup that must wait. Inside, the scopes around it do not "
+               "count.")},
     {NULL},
 };
 

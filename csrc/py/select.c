@@ -82,8 +82,7 @@ PyDoc_STRVAR(select_doc,
              "happens.");
 
 static PyMethodDef functions[] = {
-    {"select", (PyCFunction)(void (*)(void))select_cases, METH_FASTCALL | METH_KEYWORDS,
-     select_doc},
+    {"select", (PyCFunction)(void (*)(void))select_cases, METH_FASTCALL | METH_KEYWORDS, select_doc},
     {NULL},
 };
 

@@ -6,10 +6,10 @@ static const struct {
     enum gs__param_kind kind;
     uint8_t halves;
 } kinds[] = {
-    {"int", GS__PARAM_INT, 0},         {"float", GS__PARAM_FLOAT, 0},
-    {"str", GS__PARAM_STR, 0},         {"bytes", GS__PARAM_BYTES, 0},
-    {"buffer", GS__PARAM_BUFFER, 0},   {"Context", GS__PARAM_CONTEXT, 0},
-    {"Chan", GS__PARAM_CHAN, 3},       {"RecvChan", GS__PARAM_CHAN, 1},
+    {"int", GS__PARAM_INT, 0},       {"float", GS__PARAM_FLOAT, 0},
+    {"str", GS__PARAM_STR, 0},       {"bytes", GS__PARAM_BYTES, 0},
+    {"buffer", GS__PARAM_BUFFER, 0}, {"Context", GS__PARAM_CONTEXT, 0},
+    {"Chan", GS__PARAM_CHAN, 3},     {"RecvChan", GS__PARAM_CHAN, 1},
     {"SendChan", GS__PARAM_CHAN, 2},
 };
 
@@ -151,7 +151,8 @@ PyObject *gs__signature_inspect(const gs__signature *s)
     PyObject *params = module ? PyList_New(0) : NULL, *result = NULL;
     for (int i = 0; params && i < s->n; i++) {
         const gs__param *p = &s->params[i];
-        PyObject *one = Py_BuildValue("(ssO)", p->name, p->annotation, p->optional ? Py_True : Py_False);
+        PyObject *one =
+            Py_BuildValue("(ssO)", p->name, p->annotation, p->optional ? Py_True : Py_False);
         if (!one || PyList_Append(params, one) < 0)
             Py_CLEAR(params);
         Py_XDECREF(one);

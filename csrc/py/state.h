@@ -27,10 +27,11 @@ typedef struct gs__state {
     PyTypeObject *task_type;                                   /* task.c */
     PyTypeObject *ctask_type;                                  /* ctask.c */
     PyTypeObject *async_type, *completions_type;               /* aio.c: AsyncOp, Completions */
-    PyObject *aio; /* aio.c: the module pygostop._aio; NULL before its first use */
-    PyTypeObject *selected_type;                               /* select.c: Selected(index, value, ok) */
+    PyObject *aio;               /* aio.c: the module pygostop._aio; NULL before its first use */
+    PyTypeObject *selected_type; /* select.c: Selected(index, value, ok) */
     PyObject *blocking; /* pytask.c: pygostop._blocking.blocking; NULL before its first use */
-    PyObject *task_var; /* pytask.c: the ContextVar with the Task on whose behalf a thread runs; or unset */
+    PyObject *
+        task_var; /* pytask.c: the ContextVar with the Task on whose behalf a thread runs; or unset */
     PyObject *scope_var; /* scope.c: the ContextVar that holds the innermost Scope; unset: none */
 } gs__state;
 
@@ -147,7 +148,7 @@ PyObject *gs__py_task_wrap(gs__state *state, gs_task *task);
 /* ---- ctask.c ---- */
 
 /* Starts `ctask(*args)`: a Task, or NULL. `parent` is the parent context; name NULL: the CTask's. */
-PyObject *gs__py_ctask_go(gs__state *state, PyObject *ctask, PyObject *const *args, Py_ssize_t nargs,
-                          gs_ctx *parent, const char *name);
+PyObject *gs__py_ctask_go(gs__state *state, PyObject *ctask, PyObject *const *args,
+                          Py_ssize_t nargs, gs_ctx *parent, const char *name);
 
 #endif

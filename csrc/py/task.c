@@ -35,7 +35,8 @@ gs__py_task *gs__py_task_new(gs__state *state)
 static PyObject *new_handle(gs__state *state, gs_task *task)
 {
     if (task->group == &gs__py_group) {
-        PyObject *handle = Py_NewRef(task->owner); /* there until it has ended, for which it needs the GIL */
+        PyObject *handle =
+            Py_NewRef(task->owner); /* there until it has ended, for which it needs the GIL */
         gs__task_unref(task);
         return handle;
     }
@@ -130,8 +131,8 @@ int gs__py_task_wait(gs__py_task *self, gs_ctx *scope, int64_t deadline)
 }
 
 /* The wait of result, exception and wait: 1 ended, 0 the time ran out, -1 an exception. */
-static int wait_in_scope(gs__py_task *self, const char *call, PyObject *const *args, Py_ssize_t nargs,
-                         PyObject *kwnames)
+static int wait_in_scope(gs__py_task *self, const char *call, PyObject *const *args,
+                         Py_ssize_t nargs, PyObject *kwnames)
 {
     const gs__py_params params = {call, 0, 1, {"timeout", NULL}};
     PyObject *timeout;
@@ -157,12 +158,12 @@ static PyObject *raise_timeout(gs__py_task *self)
                         self->task->name);
 }
 
-PyDoc_STRVAR(result_doc,
-             "result($self, /, timeout=None)\n--\n\n"
-             "Wait for the task's end and return its result, or raise its failure.\n\n"
-             "timeout is in seconds. Raises TimeoutError when it ran out,\n"
-             "concurrent.futures.CancelledError for a task that was cancelled, and Cancelled where\n"
-             "the caller's own scope is done.");
+PyDoc_STRVAR(result_doc, "result($self, /, timeout=None)\n--\n\n"
+                         "Wait for the task's end and return its result, or raise its failure.\n\n"
+                         "timeout is in seconds. Raises TimeoutError when it ran out,\n"
+                         "concurrent.futures.CancelledError for a task that was cancelled, and "
+                         "Cancelled where\n"
+                         "the caller's own scope is done.");
 static PyObject *task_result(gs__py_task *self, PyObject *const *args, Py_ssize_t nargs,
                              PyObject *kwnames)
 {
@@ -172,10 +173,9 @@ static PyObject *task_result(gs__py_task *self, PyObject *const *args, Py_ssize_
     return gs__py_task_result(self);
 }
 
-PyDoc_STRVAR(exception_doc,
-             "exception($self, /, timeout=None)\n--\n\n"
-             "Wait for the task's end and return its failure, or None.\n\n"
-             "Raises as result() does, but for the failure itself.");
+PyDoc_STRVAR(exception_doc, "exception($self, /, timeout=None)\n--\n\n"
+                            "Wait for the task's end and return its failure, or None.\n\n"
+                            "Raises as result() does, but for the failure itself.");
 static PyObject *task_exception(gs__py_task *self, PyObject *const *args, Py_ssize_t nargs,
                                 PyObject *kwnames)
 {
@@ -326,9 +326,9 @@ static PyObject *get_progress(gs__py_task *self, void *Py_UNUSED(closure))
     if (!gs__task_progress(self->task, &done, &total))
         Py_RETURN_NONE;
     PyObject *module = PyImport_ImportModule("pygostop._task");
-    PyObject *progress = module ? PyObject_CallMethod(module, "Progress", "LL", (long long)done,
-                                                      (long long)total)
-                                : NULL;
+    PyObject *progress =
+        module ? PyObject_CallMethod(module, "Progress", "LL", (long long)done, (long long)total)
+               : NULL;
     Py_XDECREF(module);
     return progress;
 }
@@ -342,9 +342,10 @@ static PyObject *task_repr(gs__py_task *self)
     if (!name)
         return NULL;
     gs__task_waiting_text(self->task, waiting, sizeof waiting);
-    PyObject *repr = PyUnicode_FromFormat("<Task '%U' #%llu %s%s%s>", name,
-                                          (unsigned long long)atomic_load(&self->task->id),
-                                          state_text(self->task), waiting[0] ? ", in " : "", waiting);
+    PyObject *repr =
+        PyUnicode_FromFormat("<Task '%U' #%llu %s%s%s>", name,
+                             (unsigned long long)atomic_load(&self->task->id),
+                             state_text(self->task), waiting[0] ? ", in " : "", waiting);
     Py_DECREF(name);
     return repr;
 }
@@ -418,13 +419,14 @@ static void task_dealloc(gs__py_task *self)
 
 /* ---- functions of the module ---- */
 
-PyDoc_STRVAR(go_doc,
-             "go(fn, /, *args, ctx=None, name=None, thread=False)\n--\n\n"
-             "Start fn(*args) as a task and return its Task.\n\n"
-             "fn is a Python callable or a CTask. thread=True gives a callable that blocks a thread of\n"
-             "its own. The task's context is a child of ctx, by default of the scope in force.\n"
-             "Raises TypeError or OverflowError for arguments that do not fit, and MemoryError when\n"
-             "memory, threads or mappings ran out; nothing was started then.");
+PyDoc_STRVAR(
+    go_doc,
+    "go(fn, /, *args, ctx=None, name=None, thread=False)\n--\n\n"
+    "Start fn(*args) as a task and return its Task.\n\n"
+    "fn is a Python callable or a CTask. thread=True gives a callable that blocks a thread of\n"
+    "its own. The task's context is a child of ctx, by default of the scope in force.\n"
+    "Raises TypeError or OverflowError for arguments that do not fit, and MemoryError when\n"
+    "memory, threads or mappings ran out; nothing was started then.");
 static PyObject *go(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     gs__state *state = gs__py_state(module);
@@ -451,8 +453,9 @@ static PyObject *go(PyObject *module, PyObject *const *args, Py_ssize_t nargs, P
     if (thread < 0)
         return NULL;
     if (thread && Py_IS_TYPE(args[0], state->ctask_type)) {
-        PyErr_SetString(PyExc_TypeError, "go() thread=True is for Python callables: a CTask that blocks its "
-                                         "thread says so with gs_block_begin");
+        PyErr_SetString(PyExc_TypeError,
+                        "go() thread=True is for Python callables: a CTask that blocks its "
+                        "thread says so with gs_block_begin");
         return NULL;
     }
     gs_ctx *parent;
@@ -474,13 +477,14 @@ static PyObject *go(PyObject *module, PyObject *const *args, Py_ssize_t nargs, P
     else if (PyCallable_Check(args[0]))
         task = gs__py_pytask_go(state, args[0], args + 1, nargs - 1, parent, name, thread > 0);
     else
-        PyErr_Format(PyExc_TypeError, "go() needs a callable or a CTask, not %.100s", Py_TYPE(args[0])->tp_name);
+        PyErr_Format(PyExc_TypeError, "go() needs a callable or a CTask, not %.100s",
+                     Py_TYPE(args[0])->tp_name);
     gs__ctx_unref(parent);
     return task;
 }
 
 PyDoc_STRVAR(all_tasks_doc, "all_tasks($module, /)\n--\n\n"
-                        "The tasks that have not ended, as a list of Task, in no order.");
+                            "The tasks that have not ended, as a list of Task, in no order.");
 static PyObject *all_tasks(PyObject *module, PyObject *Py_UNUSED(none))
 {
     gs__state *state = gs__py_state(module);
@@ -543,8 +547,9 @@ static PyMemberDef members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
-PyDoc_STRVAR(task_doc, "A handle on a task that go() started.\n\n"
-                       "Dropping it neither stops nor detaches the task. Await it, or call result().");
+PyDoc_STRVAR(task_doc,
+             "A handle on a task that go() started.\n\n"
+             "Dropping it neither stops nor detaches the task. Await it, or call result().");
 static PyType_Slot slots[] = {
     {Py_tp_doc, (void *)task_doc},
     {Py_tp_methods, methods},

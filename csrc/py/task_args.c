@@ -15,9 +15,9 @@ typedef struct place {
 
 static int refuse(const place *at, PyObject *arg, const char *expected)
 {
-    PyErr_Format(PyExc_TypeError, "task '%s': argument %zd%s%s%s must be %s, not %.100s", at->task, at->i,
-                 at->param ? " ('" : "", at->param ? at->param->name : "", at->param ? "')" : "",
-                 expected, Py_TYPE(arg)->tp_name);
+    PyErr_Format(PyExc_TypeError, "task '%s': argument %zd%s%s%s must be %s, not %.100s", at->task,
+                 at->i, at->param ? " ('" : "", at->param ? at->param->name : "",
+                 at->param ? "')" : "", expected, Py_TYPE(arg)->tp_name);
     return -1;
 }
 
@@ -35,8 +35,9 @@ static int from_int(const place *at, PyObject *arg, gs_value *v)
     if (n == -1 && PyErr_Occurred())
         return -1;
     if (overflow) {
-        PyErr_Format(PyExc_OverflowError, "task '%s': argument %zd: the int %R does not fit into 64 bits",
-                     at->task, at->i, arg);
+        PyErr_Format(PyExc_OverflowError,
+                     "task '%s': argument %zd: the int %R does not fit into 64 bits", at->task,
+                     at->i, arg);
         return -1;
     }
     *v = GS_ARG_INT(n);
@@ -59,7 +60,8 @@ static int from_str(const place *at, gs__call_args *call, PyObject *arg, gs_valu
     if (!text) {
         if (PyErr_ExceptionMatches(PyExc_UnicodeError))
             PyErr_Format(PyExc_TypeError,
-                         "task '%s': argument %zd is a str with a lone surrogate, which UTF-8 has not: "
+                         "task '%s': argument %zd is a str with a lone surrogate, which UTF-8 has "
+                         "not: "
                          "pass os.fsencode() of a file name",
                          at->task, at->i);
         return -1;
@@ -85,8 +87,8 @@ static int from_buffer(gs__call_args *call, gs_view *view, PyObject *arg, gs_val
     }
     Py_DECREF(memory);
     const Py_buffer *b = PyMemoryView_GET_BUFFER(memory);
-    *view = (gs_view){b->buf,   (size_t)b->len, (size_t)b->itemsize, b->format ? b->format : "B",
-                      b->ndim,  b->shape,       b->strides,          b->readonly};
+    *view = (gs_view){b->buf,  (size_t)b->len, (size_t)b->itemsize, b->format ? b->format : "B",
+                      b->ndim, b->shape,       b->strides,          b->readonly};
     *v = gs__value(GS_VALUE_VIEW);
     v->as.view = view;
     return 0;
@@ -175,7 +177,7 @@ static int convert(const place *at, gs__call_args *call, gs_view *view, PyObject
 
 static const char *words_of(const gs__param *param)
 {
-    static const char *const words[] = {"an int", "a float", "a str", "a bytes-like object",
+    static const char *const words[] = {"an int",   "a float",  "a str", "a bytes-like object",
                                         "a buffer", "a Context"};
     return param->kind == GS__PARAM_CHAN ? param->annotation : words[param->kind];
 }
@@ -206,7 +208,8 @@ static bool fits(const gs__param *param, const gs_value *v)
            (!param->item || v->as.chan->elem.type == param->item);
 }
 
-static int convert_one(const place *at, gs__call_args *call, gs_view *view, PyObject *arg, gs_value *v)
+static int convert_one(const place *at, gs__call_args *call, gs_view *view, PyObject *arg,
+                       gs_value *v)
 {
     if (convert(at, call, view, arg, v) < 0)
         return -1;
@@ -214,8 +217,8 @@ static int convert_one(const place *at, gs__call_args *call, gs_view *view, PyOb
     if (!at->param || fits(at->param, v))
         return 0;
     if (at->param->kind == GS__PARAM_CHAN && gs__py_chan_get(at->state, arg, &(int){0})) {
-        PyErr_Format(PyExc_TypeError, "task '%s': argument %zd ('%s') must be %s, not %R", at->task, at->i,
-                     at->param->name, words_of(at->param), arg);
+        PyErr_Format(PyExc_TypeError, "task '%s': argument %zd ('%s') must be %s, not %R", at->task,
+                     at->i, at->param->name, words_of(at->param), arg);
         return -1;
     }
     return refuse(at, arg, words_of(at->param));
@@ -229,8 +232,8 @@ static int check_number(const char *task, const gs__signature *s, Py_ssize_t nar
         PyErr_Format(PyExc_TypeError, "task '%s' takes %d argument%s (%zd given)", task, s->n,
                      s->n == 1 ? "" : "s", nargs);
     else
-        PyErr_Format(PyExc_TypeError, "task '%s' takes %d to %d arguments (%zd given)", task, s->required,
-                     s->n, nargs);
+        PyErr_Format(PyExc_TypeError, "task '%s' takes %d to %d arguments (%zd given)", task,
+                     s->required, s->n, nargs);
     return -1;
 }
 

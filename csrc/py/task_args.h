@@ -10,17 +10,17 @@ enum gs__param_kind {
     GS__PARAM_INT,
     GS__PARAM_FLOAT,
     GS__PARAM_STR,
-    GS__PARAM_BYTES,  /* any contiguous buffer, to read */
+    GS__PARAM_BYTES, /* any contiguous buffer, to read */
     GS__PARAM_BUFFER,
     GS__PARAM_CONTEXT,
-    GS__PARAM_CHAN    /* Chan, or the half that is asked for */
+    GS__PARAM_CHAN /* Chan, or the half that is asked for */
 };
 
 typedef struct gs__param {
-    uint8_t kind;     /* enum gs__param_kind */
-    uint8_t halves;   /* of a channel: 1 to receive, 2 to send, 3 both */
-    bool optional;    /* followed by "= None": it may be left out */
-    gs_type item;     /* of a channel; 0: any */
+    uint8_t kind;   /* enum gs__param_kind */
+    uint8_t halves; /* of a channel: 1 to receive, 2 to send, 3 both */
+    bool optional;  /* followed by "= None": it may be left out */
+    gs_type item;   /* of a channel; 0: any */
     char *name;
     char *annotation; /* as it was written */
 } gs__param;
@@ -42,8 +42,8 @@ PyObject *gs__signature_inspect(const gs__signature *signature);
 typedef struct gs__call_args {
     gs_value *values;
     int n;
-    PyObject *held;   /* a list: what the values point into */
-    gs_view *views;   /* of the buffers */
+    PyObject *held; /* a list: what the values point into */
+    gs_view *views; /* of the buffers */
 } gs__call_args;
 
 /* Converts them; `signature` may be NULL. 0, or -1 with TypeError or OverflowError, which name the

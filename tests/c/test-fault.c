@@ -211,6 +211,56 @@ TEST(failing_start_is_an_error_and_can_be_tried_again)
 
 /* ---- without room for a single stack more ---- */
 
+static atomic_int parked;
+
+static int count_and_park(gs_call *call)
+{
+    (void)gs_arg_ptr(call, 0);
+    parked++;
+    return gs_sleep(call, GS_FOREVER);
+}
+
+/* Where stacks are guarded by mprotect, each takes two of the process's mappings, and 65,530 is the
+ * usual limit; elsewhere all of them begin. */
+TEST(mappings_that_run_out_are_an_error_and_no_more)
+{
+    enum { N = 4 * TEST_MANY };
+    static gs_task *tasks[N];
+    gs_ctx *ctx = gs__ctx_with_cancel(gs__ctx_background());
+    int refused_here = 0, without_stack = 0;
+    for (int i = 0; i < N; i++) {
+        int error = 0;
+        gs_value none = GS_ARG_PTR(NULL);
+        gs__spawn spawn = {
+            .fn = count_and_park, .name = "one of many", .parent = ctx, .args = &none, .nargs = 1};
+        tasks[i] = gs__task_spawn(&spawn, &error);
+        refused_here += tasks[i] == NULL;
+        CHECK(tasks[i] != NULL || error == GS_ENOMEM);
+    }
+    for (int i = 0; i < N; i++)
+        while (tasks[i] && !gs__task_ended(tasks[i]) &&
+               atomic_load(&tasks[i]->state) != GS__TASK_PARKED)
+            test_msleep(1);
+    int begun = parked;
+    gs__ctx_cancel(ctx, GS__CTX_CANCELED, NULL);
+    for (int i = 0; i < N; i++) {
+        if (tasks[i] == NULL)
+            continue;
+        test_wait(tasks[i]);
+        if (tasks[i]->code != GS_ECANCELED) {
+            CHECK_EQ(tasks[i]->code, GS_ENOMEM);
+            if (tasks[i]->message != NULL) /* there may be no memory even for that */
+                CHECK_HAS(tasks[i]->message, "stack");
+            without_stack++;
+        }
+        gs__task_unref(tasks[i]);
+    }
+    CHECK_EQ(begun + without_stack + refused_here, N);
+    CHECK_EQ(gs__live_tasks(), 0);
+    CHECK_EQ(test_join(test_go(do_much, NULL)), GS_OK);
+    gs__ctx_unref(ctx);
+}
+
 static int until_stopped(gs_call *call)
 {
     (void)gs_arg_ptr(call, 0);

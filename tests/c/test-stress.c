@@ -1,5 +1,6 @@
-/* test-stress.c: everything at once: tasks that spawn, steal, park, select, close, cancel and sleep,
- * beside foreign threads. Every value that is sent is accounted for in the end. */
+/* test-stress.c: everything at once: tasks, some of them pinned, that spawn, steal, park, select,
+ * close, cancel, block and sleep, beside foreign threads that wait and that place orders. Every value
+ * that is sent is accounted for in the end. */
 #include "test.h"
 
 #include <stdlib.h>
@@ -157,11 +158,68 @@ static int trader(gs_call *call)
     }
 }
 
+typedef struct order {
+    gs__async async;
+    atomic_int told;
+} order;
+
+static void tell(gs__async *async)
+{
+    gs__container(async, order, async)->told = 1;
+}
+
+/* A receive or a send that no stack waits on, given up after a while or seen to its end. */
+static void trade_by_order(void)
+{
+    gs_chan *ch = lane((int)test_random(LANES));
+    bool out = test_random(2);
+    int64_t item = test_random(1000);
+    order o = {.told = 0};
+    gs__select_case c = {.kind = out ? GS__CASE_SEND : GS__CASE_RECV, .on.chan = ch, .item = &item};
+    int64_t deadline = gs__now() + GS_US(test_random(300));
+    int code = gs__async_start(&o.async, &c, 1, m.open, deadline, tell);
+    if (code == GS__UNDER_WAY) {
+        if (test_random(2))
+            for (uint32_t n = test_random(2000); n > 0; n--)
+                gs__pause();
+        else
+            test_until(&o.told, 1);
+        if (gs__async_abandon(&o.async)) {
+            gs__chan_unref(ch);
+            return;
+        }
+        test_until(&o.told, 1);
+        code = gs__async_finish(&o.async);
+    }
+    if (code == 0 && c.ok)
+        note(out, item);
+    gs__chan_unref(ch);
+}
+
 static void *foreign_trader(void *arg)
 {
     while (!gs__ctx_is_done(m.open))
-        trade(m.open);
+        if (test_random(4))
+            trade(m.open);
+        else
+            trade_by_order();
     return arg;
+}
+
+/* Every third stays on the worker that it began on. */
+static gs_task *go_trade(int i)
+{
+    int error;
+    gs_value none = GS_ARG_PTR(NULL);
+    gs__spawn spawn = {.fn = trader,
+                       .name = "trader",
+                       .parent = m.open,
+                       .args = &none,
+                       .nargs = 1,
+                       .flags = i % 3 == 0 ? GS__TASK_PINNED : 0};
+    gs_task *task = gs__task_spawn(&spawn, &error);
+    CHECK(task != NULL);
+    return task;
 }
 
 TEST(everything_at_once_loses_nothing)
@@ -175,7 +233,7 @@ TEST(everything_at_once_loses_nothing)
     for (int i = 0; i < LANES; i++)
         replace_lane(i);
     for (int i = 0; i < TASKS; i++)
-        tasks[i] = test_go_in(m.open, trader, NULL);
+        tasks[i] = go_trade(i);
     for (int i = 0; i < THREADS; i++)
         threads[i] = test_thread(foreign_trader, NULL);
     int64_t until = gs__now() + GS_S(3);
@@ -184,7 +242,7 @@ TEST(everything_at_once_loses_nothing)
         test_msleep(1);
         gs__task_cancel(tasks[i], NULL);
         test_join(tasks[i]);
-        tasks[i] = test_go_in(m.open, trader, NULL);
+        tasks[i] = go_trade(i);
     }
     gs__ctx_cancel(m.open, GS__CTX_CANCELED, NULL);
     for (int i = 0; i < TASKS; i++)

@@ -1,0 +1,2 @@
+/* header.cc: header.c, for a compiler of C++. */
+#include "header.c"

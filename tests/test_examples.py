@@ -1,0 +1,119 @@
+"""The programs of examples/, each run as it stands. Some take seconds: all run at once."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from support import WAIT
+
+EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
+PROGRAMS = ["leak", "stop_by_close", "stop_by_done", "stop_by_context", "no_kill"]
+FISH, NOT_YET, IN_HEAD, END = "脑子进煎鱼了", "煎鱼还没进锅里...", "煎鱼进脑子里了！", "结束"
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-P", "-X", "utf8", "-W", "error", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, subprocess.Popen[str]]]:
+    started = {program: start(str(EXAMPLES / f"{program}.py")) for program in PROGRAMS}
+    started["demo"] = start("-m", "pygostop", "demo")
+    yield started
+    for process in started.values():
+        process.kill()
+        process.communicate()
+
+
+def said(running: dict[str, subprocess.Popen[str]], program: str) -> list[str]:
+    """The lines that a program printed; it ended well and said nothing else."""
+    out, err = running[program].communicate(timeout=3 * WAIT)
+    assert (running[program].returncode, err) == (0, "")
+    return out.splitlines()
+
+
+def check_leak(lines: list[str]) -> None:
+    assert re.fullmatch(r"leaked:  <Task 'repeat' #\d+ parked, in send on chan \d+>", lines[0])
+    assert re.fullmatch(r"channel: <Chan #\d+ str 6/6 open>", lines[1])
+    assert re.fullmatch(r"stopped: <Task 'repeat' #\d+ cancelled>", lines[2])
+    assert lines[3:] == ["left:    []", str([FISH] * 6)]
+
+
+def check_stop_by_close(lines: list[str]) -> None:
+    assert lines[:6] == [NOT_YET, IN_HEAD, END] * 2
+    assert lines[6] == "[2, 3, 5, 7, 11, 13]"
+    assert re.fullmatch(END + r" <Task 'primes' #\d+ done>", lines[7])
+    assert len(lines) == 8
+
+
+def check_stop_by_done(lines: list[str]) -> None:
+    *values, end = lines
+    assert set(values) == {f"接收到的值: {FISH}"}
+    # Every 100 ms for 3 s, fewer on a busy machine; then, with both cases ready, an even chance to end.
+    assert 2 <= len(values) <= 100
+    assert end == END
+
+
+def check_stop_by_context(lines: list[str]) -> None:
+    ends = [i for i, line in enumerate(lines) if line.startswith(END)]
+    assert [lines[i] for i in ends] == [
+        f"{END} Cancelled('the context was cancelled')",
+        f"{END} DeadlineExceeded('the deadline of the context has passed')",
+    ]
+    first, second = lines[: ends[0]], lines[ends[0] + 1 : ends[1]]
+    assert set(first) == set(second) == {NOT_YET}
+    assert len(first) <= 20 and len(second) <= 20  # every 500 ms for 3 s
+    assert ends[1] == len(lines) - 1
+
+
+def check_no_kill(lines: list[str]) -> None:
+    assert lines[0] == "a Task has a kill: False"
+    assert re.fullmatch(
+        r"asked to stop: True - stopped within a second: True - <Task 'spin' #\d+ cancelled>", lines[1]
+    )
+    assert re.fullmatch(
+        r"asked to stop: True - stopped within half a second: False - <Task 'hog' #\d+ running>",
+        lines[2],
+    )
+    assert re.fullmatch(r"it ended when it was through: <Task 'hog' #\d+ done>", lines[3])
+    assert len(lines) == 4
+
+
+CHECKS = {
+    "leak": check_leak,
+    "stop_by_close": check_stop_by_close,
+    "stop_by_done": check_stop_by_done,
+    "stop_by_context": check_stop_by_context,
+    "no_kill": check_no_kill,
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_program_shows_what_it_says(
+    running: dict[str, subprocess.Popen[str]], program: str
+) -> None:
+    CHECKS[program](said(running, program))
+
+
+def test_demo_runs_them_all_in_order(running: dict[str, subprocess.Popen[str]]) -> None:
+    parts = re.split(r"^== (\w+)\.py\n", "\n".join(said(running, "demo")) + "\n", flags=re.M)
+    assert parts[1::2] == PROGRAMS
+    for program, text in zip(parts[1::2], parts[2::2], strict=True):
+        CHECKS[program](text.rstrip("\n").splitlines())
+
+
+def test_each_program_is_a_few_lines() -> None:
+    for path in EXAMPLES.glob("*.py"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 60, path
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*PROGRAMS, "digest_tree"}
