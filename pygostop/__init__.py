@@ -8,6 +8,7 @@ from pathlib import Path as _Path
 
 from pygostop import tasks
 from pygostop._aio import select_async
+from pygostop._blocking import blocking
 from pygostop._core import (
     Cancel,
     Chan,
@@ -26,6 +27,7 @@ from pygostop._core import (
     cancel_scope,
     checkpoint,
     configure,
+    current_task,
     go,
     merge,
     move_on_after,
@@ -76,9 +78,11 @@ __all__ = [
     "after_func",
     "all_tasks",
     "background",
+    "blocking",
     "cancel_scope",
     "checkpoint",
     "configure",
+    "current_task",
     "get_include",
     "go",
     "merge",

@@ -20,9 +20,9 @@ from support import WAIT, Probe, eventually
 # ---- starting ----
 
 
-def test_go_starts_what_is_no_c_task_not_at_all() -> None:
+def test_go_starts_nothing_that_cannot_be_called() -> None:
     for wrong in (3, None, "add"):
-        with pytest.raises(TypeError, match="needs a CTask"):
+        with pytest.raises(TypeError, match="needs a callable or a CTask"):
             gs.go(wrong)  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="first argument"):
         gs.go()  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-/* block.h: the one place where the bindings give up the GIL to wait.
+/* block.h: the one place where the bindings wait: a thread gives up the GIL, a Python task parks.
  *
  * A blocking call of the core stands between gs__py_block_begin and gs__py_block_end, in a loop
  * that ends when gs__py_interrupted says so:
@@ -14,16 +14,18 @@
 #ifndef GS__PY_BLOCK_H
 #define GS__PY_BLOCK_H
 
-#include "state.h"
+#include "pyworker.h"
 
 /* An exception is set; beyond the codes of the core. */
 enum { GS__PY_RAISED = -1001 };
 
 /* -1 with RuntimeError where the caller may not wait: Python code that a C task called. Parking the
- * task would leave the interpreter's state of this thread behind on another one's stack. */
+ * task would leave the interpreter's state of this thread behind on another one's stack. A Python task has
+ * a state of its own. */
 static inline int gs__py_may_block(void)
 {
-    if (gs__unlikely(gs__task_current() != NULL)) {
+    gs_task *task = gs__task_current();
+    if (gs__unlikely(task && task->group != &gs__py_group)) {
         PyErr_SetString(PyExc_RuntimeError,
                         "Python code that a C task called cannot wait: wait in the task itself");
         return -1;
@@ -33,6 +35,8 @@ static inline int gs__py_may_block(void)
 
 static inline PyThreadState *gs__py_block_begin(void)
 {
+    if (gs__task_current())
+        return NULL; /* a Python task parks, and leaves the GIL to the next on its worker */
     /* Every thread's, not the main one's alone: which that is changes with a fork, and elsewhere an
      * interruption only goes round the loop. */
     gs__thread_set_interruptible(true);
@@ -41,7 +45,8 @@ static inline PyThreadState *gs__py_block_begin(void)
 
 static inline void gs__py_block_end(PyThreadState *saved)
 {
-    PyEval_RestoreThread(saved);
+    if (saved)
+        PyEval_RestoreThread(saved);
 }
 
 /* Whether the call is to be made again: a signal came and its Python handlers did not raise. Where

@@ -8,6 +8,8 @@
  * none is being asked for once gs__py_drops_stop has returned. */
 #include "drops.h"
 
+#include "pyworker.h"
+
 #include <pthread.h>
 
 typedef struct dropped {
@@ -48,7 +50,7 @@ void gs__py_drop(PyObject *object)
 {
     if (!object)
         return;
-    if (have_gil()) {
+    if (have_gil() && gs__pyworker_may_run()) {
         Py_DECREF(object);
         return;
     }

@@ -43,9 +43,9 @@ static int register_atexit(PyObject *module)
 static int module_exec(PyObject *module)
 {
     static int (*const parts[])(PyObject *, gs__state *) = {
-        gs__py_errors_exec, gs__py_ctx_exec,     gs__py_scope_exec, gs__py_chan_exec,
-        gs__py_select_exec, gs__py_aio_exec,     gs__py_task_exec,  gs__py_ctask_exec,
-        gs__py_clock_exec,  gs__py_runtime_exec,
+        gs__py_errors_exec, gs__py_ctx_exec,   gs__py_scope_exec,   gs__py_chan_exec,
+        gs__py_select_exec, gs__py_aio_exec,   gs__py_task_exec,    gs__py_ctask_exec,
+        gs__py_pytask_exec, gs__py_clock_exec, gs__py_runtime_exec,
     };
     if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
         PyErr_SetString(PyExc_ImportError, "pygostop works in the main interpreter only");
@@ -84,6 +84,8 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->completions_type);
     Py_VISIT(state->aio);
     Py_VISIT(state->selected_type);
+    Py_VISIT(state->blocking);
+    Py_VISIT(state->task_var);
     Py_VISIT(state->scope_var);
     return 0;
 }
@@ -112,6 +114,8 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->completions_type);
     Py_CLEAR(state->aio);
     Py_CLEAR(state->selected_type);
+    Py_CLEAR(state->blocking);
+    Py_CLEAR(state->task_var);
     Py_CLEAR(state->scope_var);
     return 0;
 }

@@ -24,11 +24,20 @@ typedef struct gs__py_task {
     PyObject *callbacks; /* a list, or NULL */
     PyObject *value;     /* the result; NULL before the first call that asks, or where it failed */
     PyObject *error;     /* TaskFailed or what a Python task raised; the same */
-    bool reports;        /* its failure is reported where nobody fetched it */
+    /* of a Python task, set before it is ready and NULL once its body has returned: pytask.c */
+    PyObject *fn, *args, *context;
+    struct gs__pystate *pystate; /* while the body runs */
+    int code;                    /* that the body left */
+    bool reports;                /* its failure is reported where nobody fetched it */
     bool fetched;
     PyObject *weakrefs;
 } gs__py_task;
 
+/* A handle without a task. */
+gs__py_task *gs__py_task_new(gs__state *state);
+/* Makes it the handle of a task just spawned, whose failure is reported where nobody fetches it. Takes
+ * over both references, and gives the handle's. */
+PyObject *gs__py_task_attach(gs__py_task *self, gs_task *task);
 /* Waits until the task has ended: 0, or the codes of the core and GS__PY_RAISED. */
 int gs__py_task_wait(gs__py_task *self, gs_ctx *scope, int64_t deadline);
 /* Ended tasks: a new reference on the result, or NULL with what result() raises. */

@@ -36,7 +36,7 @@ PyObject *gs__py_running_text(gs_task *const *tasks, long n, long all)
 
 /* ---- the tasks below a context ---- */
 
-/* The live tasks below `ctx`, a reference on each, in PyMem memory where there
+/* The live tasks below `ctx` but the caller, a reference on each, in PyMem memory where there
  * is one; how many, or -1 without memory. */
 static long tasks_below(gs_ctx *ctx, gs_task ***tasks)
 {
@@ -55,7 +55,7 @@ static long tasks_below(gs_ctx *ctx, gs_task ***tasks)
     }
     long kept = 0;
     for (long i = 0; i < n; i++)
-        if (gs__ctx_is_below(&all[i]->ctx, ctx))
+        if (all[i] != gs__task_current() && gs__ctx_is_below(&all[i]->ctx, ctx))
             all[kept++] = all[i];
         else
             gs__task_unref(all[i]);

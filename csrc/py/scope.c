@@ -168,6 +168,21 @@ static int enter(gs__state *state, scope *self)
     return token ? 0 : -1;
 }
 
+int gs__py_scope_begin(gs__state *state, gs_ctx *ctx)
+{
+    PyObject *context = gs__py_ctx_wrap(state, ctx);
+    scope *self = new_scope(state, context, BLOCK);
+    PyObject *token = NULL;
+    if (self) {
+        self->in_force = Py_NewRef(context);
+        token = PyContextVar_Set(state->scope_var, (PyObject *)self);
+    }
+    Py_XDECREF(token);
+    Py_XDECREF(self);
+    Py_XDECREF(context);
+    return token ? 0 : -1;
+}
+
 static int leave(gs__state *state, scope *self)
 {
     PyObject *token = PyContextVar_Set(state->scope_var, self->outer ? self->outer : Py_None);

@@ -29,6 +29,9 @@ typedef struct gs__state {
     PyTypeObject *async_type, *completions_type;               /* aio.c: AsyncOp, Completions */
     PyObject *aio;               /* aio.c: the module pygostop._aio; NULL before its first use */
     PyTypeObject *selected_type; /* select.c: Selected(index, value, ok) */
+    PyObject *blocking; /* pytask.c: pygostop._blocking.blocking; NULL before its first use */
+    PyObject *
+        task_var; /* pytask.c: the ContextVar with the Task on whose behalf a thread runs; or unset */
     PyObject *scope_var; /* scope.c: the ContextVar that holds the innermost Scope; unset: none */
 } gs__state;
 
@@ -48,6 +51,7 @@ int gs__py_clock_exec(PyObject *module, gs__state *state);
 int gs__py_runtime_exec(PyObject *module, gs__state *state);
 int gs__py_task_exec(PyObject *module, gs__state *state);
 int gs__py_ctask_exec(PyObject *module, gs__state *state);
+int gs__py_pytask_exec(PyObject *module, gs__state *state);
 
 /* ---- errors.c: codes of the core to exceptions, in this one place ---- */
 
@@ -127,6 +131,11 @@ PyObject *gs__py_ctx_wrap(gs__state *state, gs_ctx *ctx);
 /* The context in force, a new reference of the core's; NULL with an exception. Never NULL otherwise:
  * without a scope it is the root. */
 gs_ctx *gs__py_scope(gs__state *state);
+
+/* ---- scope.c ---- */
+
+/* Puts the context of a task that begins in force, in place of what its maker had: 0 or -1. */
+int gs__py_scope_begin(gs__state *state, gs_ctx *ctx);
 
 /* ---- task.c ---- */
 

@@ -3,6 +3,7 @@
 #include "block.h"
 #include "debug.h"
 #include "py_task.h"
+#include "pytask.h"
 
 #include <structmember.h>
 
@@ -19,17 +20,31 @@ static PyObject *text_of(const char *text)
 
 /* ---- make ---- */
 
-static PyObject *new_handle(gs__state *state, gs_task *task)
+gs__py_task *gs__py_task_new(gs__state *state)
 {
     gs__py_task *self = (gs__py_task *)state->task_type->tp_alloc(state->task_type, 0);
-    if (!self) {
-        gs__task_unref(task);
-        return NULL;
+    if (self) {
+        self->state = state;
+        self->generation = atomic_load(&gs__generation);
+        atomic_init(&self->phase, GS__PY_TASK_OPEN);
     }
-    self->task = task;
-    self->state = state;
-    self->generation = atomic_load(&gs__generation);
-    atomic_init(&self->phase, GS__PY_TASK_OPEN);
+    return self;
+}
+
+/* Another handle on a C task, the one handle on a Python task. Takes over the reference. */
+static PyObject *new_handle(gs__state *state, gs_task *task)
+{
+    if (task->group == &gs__py_group) {
+        PyObject *handle =
+            Py_NewRef(task->owner); /* there until it has ended, for which it needs the GIL */
+        gs__task_unref(task);
+        return handle;
+    }
+    gs__py_task *self = gs__py_task_new(state);
+    if (self)
+        self->task = task;
+    else
+        gs__task_unref(task);
     return (PyObject *)self;
 }
 
@@ -70,9 +85,16 @@ static void on_end(gs__task_hook *hook)
 
 PyObject *gs__py_task_wrap(gs__state *state, gs_task *task)
 {
-    gs__py_task *self = (gs__py_task *)new_handle(state, task);
-    if (!self)
-        return NULL;
+    gs__py_task *self = gs__py_task_new(state);
+    if (self)
+        return gs__py_task_attach(self, task);
+    gs__task_unref(task);
+    return NULL;
+}
+
+PyObject *gs__py_task_attach(gs__py_task *self, gs_task *task)
+{
+    self->task = task;
     self->reports = true;
     Py_INCREF(self); /* the task's */
     if (!gs__task_hook_add(task, &self->hook, on_end)) {
@@ -356,6 +378,9 @@ static int task_traverse(gs__py_task *self, visitproc visit, void *arg)
     Py_VISIT(self->callbacks);
     Py_VISIT(self->value);
     Py_VISIT(self->error);
+    Py_VISIT(self->fn);
+    Py_VISIT(self->args);
+    Py_VISIT(self->context);
     return 0;
 }
 
@@ -364,6 +389,9 @@ static int task_clear(gs__py_task *self)
     Py_CLEAR(self->callbacks);
     Py_CLEAR(self->value);
     Py_CLEAR(self->error);
+    Py_CLEAR(self->fn);
+    Py_CLEAR(self->args);
+    Py_CLEAR(self->context);
     return 0;
 }
 
@@ -395,7 +423,8 @@ PyDoc_STRVAR(
     go_doc,
     "go(fn, /, *args, ctx=None, name=None, thread=False)\n--\n\n"
     "Start fn(*args) as a task and return its Task.\n\n"
-    "fn is a CTask. The task's context is a child of ctx, by default of the scope in force.\n"
+    "fn is a Python callable or a CTask. thread=True gives a callable that blocks a thread of\n"
+    "its own. The task's context is a child of ctx, by default of the scope in force.\n"
     "Raises TypeError or OverflowError for arguments that do not fit, and MemoryError when\n"
     "memory, threads or mappings ran out; nothing was started then.");
 static PyObject *go(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -420,6 +449,15 @@ static PyObject *go(PyObject *module, PyObject *const *args, Py_ssize_t nargs, P
         if (!(name = PyUnicode_AsUTF8(options[1])))
             return NULL;
     }
+    int thread = options[2] ? PyObject_IsTrue(options[2]) : 0;
+    if (thread < 0)
+        return NULL;
+    if (thread && Py_IS_TYPE(args[0], state->ctask_type)) {
+        PyErr_SetString(PyExc_TypeError,
+                        "go() thread=True is for Python callables: a CTask that blocks its "
+                        "thread says so with gs_block_begin");
+        return NULL;
+    }
     gs_ctx *parent;
     if (options[0] && options[0] != Py_None) {
         parent = gs__py_ctx_get(state, options[0]);
@@ -437,13 +475,10 @@ static PyObject *go(PyObject *module, PyObject *const *args, Py_ssize_t nargs, P
     if (Py_IS_TYPE(args[0], state->ctask_type))
         task = gs__py_ctask_go(state, args[0], args + 1, nargs - 1, parent, name);
     else if (PyCallable_Check(args[0]))
-        PyErr_Format(PyExc_NotImplementedError,
-                     "go() starts CTask objects only in this version, not Python callables (%R): "
-                     "wrap C "
-                     "code in a CTask, or use threading.Thread",
-                     args[0]);
+        task = gs__py_pytask_go(state, args[0], args + 1, nargs - 1, parent, name, thread > 0);
     else
-        PyErr_Format(PyExc_TypeError, "go() needs a CTask, not %.100s", Py_TYPE(args[0])->tp_name);
+        PyErr_Format(PyExc_TypeError, "go() needs a callable or a CTask, not %.100s",
+                     Py_TYPE(args[0])->tp_name);
     gs__ctx_unref(parent);
     return task;
 }
@@ -463,10 +498,14 @@ static PyObject *all_tasks(PyObject *module, PyObject *Py_UNUSED(none))
         n = room;
     PyObject *list = PyList_New(0);
     for (long i = 0; i < n; i++) {
-        PyObject *handle = list ? new_handle(state, found[i]) : NULL;
-        if (!list)
+        /* A Python task may have ended since, and its handle with it, as the list's making runs code. */
+        bool gone = !list || (found[i]->group == &gs__py_group && gs__task_ended(found[i]));
+        if (gone) {
             gs__task_unref(found[i]);
-        else if (!handle || PyList_Append(list, handle) < 0)
+            continue;
+        }
+        PyObject *handle = new_handle(state, found[i]);
+        if (!handle || PyList_Append(list, handle) < 0)
             Py_CLEAR(list);
         Py_XDECREF(handle);
     }

@@ -1,0 +1,145 @@
+/* pystate_exchange.c: execution states as fields of one PyThreadState a worker, saved and loaded.
+ *
+ * A task's state lies on its own stack, and so does the first chunk of its data stack, which the
+ * interpreter never frees (the root chunk); it adds others when that is full and frees them again. So a
+ * task begins without an allocation and its end leaves nothing behind.
+ *
+ * A fresh state owes nothing to the one loaded before. Each has an `id` of its own, which is what the
+ * interpreter's caches of context variables go by: nothing has to be stepped at a switch. */
+#include "pystate.h"
+
+#ifdef GS__PYSTATE_EXCHANGE
+
+enum {
+    ROOT_CHUNK = 16 << 10
+}; /* as the interpreter's own; only pages that frames reach are touched */
+
+#if PY_VERSION_HEX >= 0x030E0000
+#define VERSION_FIELDS(X) \
+    X(current_frame)      \
+    X(delete_later) X(current_executor) X(threading_local_key) X(threading_local_sentinel)
+#elif PY_VERSION_HEX >= 0x030D0000
+#define VERSION_FIELDS(X)                                                        \
+    X(c_recursion_remaining)                                                     \
+    X(current_frame) X(delete_later) X(previous_executor) X(threading_local_key) \
+        X(threading_local_sentinel)
+#else
+#define VERSION_FIELDS(X) X(c_recursion_remaining) X(cframe) X(trash)
+#endif
+
+#define FIELDS(X)                                                                             \
+    VERSION_FIELDS(X)                                                                         \
+    X(recursion_headroom)                                                                     \
+    X(tracing) X(what_event) X(c_profilefunc) X(c_tracefunc) X(c_profileobj) X(c_traceobj)    \
+        X(current_exception) X(exc_info) X(exc_state) X(dict) X(context) X(context_ver) X(id) \
+            X(coroutine_origin_tracking_depth) X(async_gen_firstiter) X(async_gen_finalizer)  \
+                X(datastack_chunk) X(datastack_top) X(datastack_limit)
+
+struct gs__pystate {
+#define MEMBER(field) __typeof__(((PyThreadState *)NULL)->field) field;
+    FIELDS(MEMBER)
+#undef MEMBER
+    int depth;              /* Python frames: the limit may change while they are parked */
+    const gs__stack *stack; /* NULL: the thread's own */
+#if PY_VERSION_HEX < 0x030D0000
+    _PyCFrame root;
+#endif
+};
+
+/* ---- switch ---- */
+
+static void save(gs__pystate *state, const PyThreadState *thread)
+{
+#define SAVE(field) state->field = thread->field;
+    FIELDS(SAVE)
+#undef SAVE
+    state->depth = thread->py_recursion_limit - thread->py_recursion_remaining;
+}
+
+static void load(const gs__pystate *state, PyThreadState *thread)
+{
+#define LOAD(field) thread->field = state->field;
+    FIELDS(LOAD)
+#undef LOAD
+    thread->py_recursion_remaining = thread->py_recursion_limit - state->depth;
+#if PY_VERSION_HEX >= 0x030E0000
+    gs__pystate_limit(thread, state->stack);
+#endif
+}
+
+void gs__pystate_switch(gs__pystates *states, gs__pystate *to)
+{
+    save(states->loaded, states->thread);
+    load(to, states->thread);
+    states->loaded = to;
+}
+
+/* ---- a task ---- */
+
+/* Ids that the interpreter, which counts from 1, will not give out. */
+static uint64_t next_id(void)
+{
+    static uint64_t last = (uint64_t)1 << 63; /* guarded by the GIL */
+    return ++last;
+}
+
+static void init(gs__pystate *state, const gs__stack *stack, PyThreadState *thread, char *root)
+{
+    _PyStackChunk *chunk = (_PyStackChunk *)root;
+    chunk->previous = NULL;
+    chunk->size = ROOT_CHUNK;
+    chunk->top = 0;
+    memset(state, 0, sizeof *state);
+    state->what_event = -1;
+    state->exc_info = &thread->exc_state;
+    state->id = next_id();
+    state->datastack_chunk = chunk;
+    state->datastack_top =
+        &chunk->data[1]; /* so that popping a frame never finds the chunk empty */
+    state->datastack_limit = (PyObject **)(root + ROOT_CHUNK);
+    state->stack = stack;
+#if PY_VERSION_HEX < 0x030D0000
+    state->cframe = &state->root;
+#endif
+}
+
+int gs__pystate_run(gs__pystates *states, const gs__stack *stack, gs__pystate **where,
+                    void (*body)(void *), void *arg)
+{
+    gs__pystate state;
+    _Alignas(16) char root[ROOT_CHUNK];
+    init(&state, stack, states->thread, root);
+    gs__pystate_switch(states, &state);
+    gs__pystate_limit(states->thread, stack);
+    *where = &state;
+    body(arg);
+    gs__pystate_forget(states->thread);
+    gs__pystate_switch(states, states->own);
+    *where = NULL;
+    return GS_OK;
+}
+
+/* ---- a worker ---- */
+
+int gs__pystates_open(gs__pystates *states)
+{
+    gs__pystate *own = gs__calloc(sizeof *own);
+    PyThreadState *thread = own ? PyThreadState_New(PyInterpreterState_Main()) : NULL;
+    if (!thread) {
+        gs__free(own);
+        return GS_ENOMEM;
+    }
+    PyEval_RestoreThread(thread);
+    *states = (gs__pystates){.loaded = own, .own = own, .thread = thread};
+    return GS_OK;
+}
+
+void gs__pystates_close(gs__pystates *states)
+{
+    gs__pystate_load(states, states->own);
+    PyThreadState_Clear(states->thread);
+    PyThreadState_DeleteCurrent();
+    gs__free(states->own);
+}
+
+#endif
