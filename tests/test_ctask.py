@@ -177,6 +177,7 @@ def test_numbers_of_other_libraries(probe: Probe) -> None:
     numpy = pytest.importorskip("numpy")
     assert probe.add(numpy.int32(2), numpy.uint8(3)) == 5
     assert probe.half(numpy.float32(3)) == 1.5
+    assert probe.add(numpy.bool_(True), numpy.bool_(False)) == 1
 
 
 @pytest.mark.parametrize("n", [2**63, -(2**63) - 1, 10**30])
@@ -236,6 +237,15 @@ def test_arrays_are_checked_by_item(probe: Probe) -> None:
     assert probe.sum_doubles(array.array("d")) == 0
     with pytest.raises(gs.TaskFailed, match="buffer of float64, not one of format 'f'"):
         probe.sum_doubles(array.array("f", [1]))
+
+
+def test_a_buffer_of_python_objects_is_refused(probe: Probe) -> None:
+    numpy = pytest.importorskip("numpy")
+    fields = numpy.zeros(2, [("n", "i4"), ("O", "i4")])
+    for objects in (numpy.array([None]), numpy.zeros(2, [("n", "i4"), ("o", "O")]), (ctypes.py_object * 2)()):
+        with pytest.raises(TypeError, match="'fill': argument 0 must be a buffer of plain data"):
+            gs.go(probe.fill, objects, 7)
+    assert probe.fill(fields, 0) == 16  # a field may be called O
 
 
 def test_strides_are_seen(probe: Probe) -> None:

@@ -204,8 +204,7 @@ static int write_float(PyObject *chan, PyObject *value, void *item)
     return 0;
 }
 
-/* 1 where value is one of NumPy's booleans, -1 with an exception. */
-static int is_numpy_bool(PyObject *value)
+int gs__is_numpy_bool(PyObject *value)
 {
     PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
     PyObject *numpy = PyDict_GetItemString(modules, "numpy");
@@ -225,7 +224,7 @@ static int write_bool(PyObject *chan, PyObject *value, void *item)
     if (gs__likely(PyBool_Check(value)))
         truth = value == Py_True;
     else {
-        int fits = is_numpy_bool(value);
+        int fits = gs__is_numpy_bool(value);
         if (fits <= 0)
             return fits < 0 ? -1 : misfit(chan, "bool", value);
         truth = PyObject_IsTrue(value);

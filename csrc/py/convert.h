@@ -49,6 +49,9 @@ static inline void gs__codec_done(const gs__codec *codec, void *item)
         gs__codec_drop(codec, item);
 }
 
+/* 1 where value is one of NumPy's booleans, which are no int; 0 where not; -1 with an exception. */
+int gs__is_numpy_bool(PyObject *value);
+
 /* Whether items lie in a buffer as they do in the channel. `view` is of `buffer`, with its format.
  * -1 with an exception. False for types whose items own something. */
 int gs__codec_matches(const gs__codec *codec, PyObject *buffer, const Py_buffer *view);

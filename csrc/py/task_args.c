@@ -3,6 +3,7 @@
  * Strings, bytes and buffers are not copied: the task reads them where they lie, and `held` keeps them
  * (a buffer through a memoryview, which holds its exporter) until the task has ended. Then a C worker
  * lets go of the list by gs__py_drop. */
+#include "convert.h"
 #include "task_args.h"
 
 /* What one conversion is about, for its messages. */
@@ -78,7 +79,20 @@ static int from_bytes(gs__call_args *call, PyObject *arg, gs_value *v)
     return hold(call, arg);
 }
 
-static int from_buffer(gs__call_args *call, gs_view *view, PyObject *arg, gs_value *v)
+/* Whether a buffer's items hold Python objects. The names of fields stand between colons. */
+static bool holds_objects(const char *format)
+{
+    bool in_name = false;
+    for (; *format; format++)
+        if (*format == ':')
+            in_name = !in_name;
+        else if (*format == 'O' && !in_name)
+            return true;
+    return false;
+}
+
+static int from_buffer(const place *at, gs__call_args *call, gs_view *view, PyObject *arg,
+                       gs_value *v)
 {
     PyObject *memory = PyMemoryView_FromObject(arg);
     if (!memory || hold(call, memory) < 0) {
@@ -87,6 +101,8 @@ static int from_buffer(gs__call_args *call, gs_view *view, PyObject *arg, gs_val
     }
     Py_DECREF(memory);
     const Py_buffer *b = PyMemoryView_GET_BUFFER(memory);
+    if (b->format && holds_objects(b->format)) /* a task that wrote there would break references */
+        return refuse(at, arg, "a buffer of plain data, without Python objects");
     *view = (gs_view){b->buf,  (size_t)b->len, (size_t)b->itemsize, b->format ? b->format : "B",
                       b->ndim, b->shape,       b->strides,          b->readonly};
     *v = gs__value(GS_VALUE_VIEW);
@@ -135,9 +151,15 @@ static int from_other_number(const place *at, PyObject *arg, gs_value *v)
         Py_XDECREF(n);
         return code < 0 ? -1 : 1;
     }
-    if (has_float(arg))
-        return from_float(arg, v) < 0 ? -1 : 1;
-    return 0;
+    if (!has_float(arg))
+        return 0;
+    int is_bool = gs__is_numpy_bool(arg); /* it has no __index__, and a bool is an int */
+    if (is_bool > 0) {
+        int truth = PyObject_IsTrue(arg);
+        *v = GS_ARG_INT(truth);
+        return truth < 0 ? -1 : 1;
+    }
+    return is_bool < 0 || from_float(arg, v) < 0 ? -1 : 1;
 }
 
 static int convert(const place *at, gs__call_args *call, gs_view *view, PyObject *arg, gs_value *v)
@@ -169,7 +191,7 @@ static int convert(const place *at, gs__call_args *call, gs_view *view, PyObject
     if (number)
         return number < 0 ? -1 : 0;
     if (PyObject_CheckBuffer(arg))
-        return from_buffer(call, view, arg, v);
+        return from_buffer(at, call, view, arg, v);
     return refuse(at, arg, "an int, float, str, bytes, buffer, Chan or Context");
 }
 
