@@ -15,11 +15,14 @@ import textwrap
 import threading
 import time
 import weakref
+from collections.abc import Callable
 
 import pytest
 
 import pygostop as gs
 from support import WAIT, Probe, eventually
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 # ---- where it comes from ----
 
@@ -111,8 +114,16 @@ def test_what_is_no_function_is_refused(source: object) -> None:
 
 @pytest.mark.parametrize("source", [-1, 2**64])
 def test_what_is_no_address_is_refused(source: int) -> None:
-    with pytest.raises((OverflowError, ValueError)):
+    with pytest.raises(OverflowError, match=f"{source}, which is no address"):
         gs.CTask(source)
+
+
+def test_an_object_whose_address_is_a_bool_is_refused() -> None:
+    class Claims:
+        address = True
+
+    with pytest.raises(TypeError, match="int .address.*not Claims"):
+        gs.CTask(Claims())
 
 
 def test_it_keeps_alive_what_it_was_made_from(probe: Probe) -> None:
@@ -137,8 +148,12 @@ def test_options_are_checked(probe: Probe) -> None:
         gs.CTask(function, stack_size=0)
     with pytest.raises(ValueError, match="stack_size"):
         gs.CTask(function, stack_size=2**40)
-    with pytest.raises(TypeError):
+    with pytest.raises(ValueError, match="stack_size"):
+        gs.CTask(function, stack_size=2**100)
+    with pytest.raises(TypeError, match="stack_size must be an int or None, not str"):
         gs.CTask(function, stack_size="big")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="name must have no NUL"):
+        gs.CTask(function, name="a\0b")
     with pytest.raises(TypeError, match="name"):
         gs.CTask(function, name=3)  # type: ignore[arg-type]
     assert gs.CTask(function, stack_size=1 << 20)(1, 2) == 3
@@ -322,6 +337,8 @@ def test_a_signature_is_shown_by_inspect(probe: Probe) -> None:
         ("x: int = 3", "None.* at position 9"),
         ("x: int = None, y: int", "'= None'"),
         ("3x: int", "name of an argument at position 0"),
+        ("x: int, y: int, x: str", "the name 'x' stands twice"),
+        ("x: int\0, y", "no NUL"),
     ],
 )
 def test_a_signature_that_is_none_is_refused(probe: Probe, text: str, expected: str) -> None:
@@ -428,6 +445,37 @@ def test_ctrl_c_stops_a_call(probe_path: pathlib.Path) -> None:
         child.send_signal(signal.SIGINT)
         assert child.stdout.readline() == "interrupted 0\n"
         assert child.wait(WAIT) == 0
+
+
+UNWINDING = '''
+    import ctypes, os, pygostop as gs, signal, sys, threading, time
+    gs.configure(grace=0)
+    clean_up = gs.CTask(ctypes.CDLL({path!r}).clean_up_slowly)
+    interrupts = [threading.Timer(s, os.kill, [os.getpid(), signal.SIGINT]) for s in {seconds}]
+    ch = gs.Chan(2, int)
+    with gs.cancel_scope() as scope:
+        try:
+            threading.Timer(0.1, lambda: (scope.cancel(), [i.start() for i in interrupts])).start()
+            clean_up(ch, {milliseconds})
+        except KeyboardInterrupt:
+            print("interrupted", len(gs.all_tasks()), len(ch), flush=True)
+            os._exit(0)
+'''
+
+
+def test_ctrl_c_while_a_stopped_call_unwinds_is_raised_after_that(
+    probe_path: pathlib.Path, run_python: Run
+) -> None:
+    done = run_python(UNWINDING.format(path=str(probe_path), seconds=[0.1], milliseconds=1000))
+    assert (done.stdout, done.stderr) == ("interrupted 0 2\n", "")
+
+
+def test_a_second_ctrl_c_leaves_a_call_that_unwinds_and_names_it(
+    probe_path: pathlib.Path, run_python: Run
+) -> None:
+    done = run_python(UNWINDING.format(path=str(probe_path), seconds=[0.1, 0.5], milliseconds=50_000))
+    assert done.stdout == "interrupted 1 1\n", done.stderr
+    assert "interrupted again while task 'clean_up_slowly' (parked) has not stopped" in done.stderr
 
 
 def test_calls_take_no_keywords(probe: Probe) -> None:

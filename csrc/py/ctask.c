@@ -33,9 +33,11 @@ typedef struct origin {
 
 static int from_int(PyObject *object, origin *from)
 {
-    size_t address = PyLong_AsSize_t(object); /* a negative one is no address */
-    if (address == (size_t)-1 && PyErr_Occurred())
+    size_t address = PyLong_AsSize_t(object);
+    if (address == (size_t)-1 && PyErr_Occurred()) {
+        PyErr_Format(PyExc_OverflowError, "CTask() got %R, which is no address", object);
         return -1;
+    }
     from->address = (void *)(uintptr_t)address;
     return 0;
 }
@@ -107,7 +109,7 @@ static int from_cffi(PyObject *object, origin *from)
 static int from_address_attribute(PyObject *object, origin *from)
 {
     PyObject *address = PyObject_GetAttrString(object, "address");
-    if (!address || !PyLong_Check(address)) {
+    if (!address || !PyLong_Check(address) || PyBool_Check(address)) {
         Py_XDECREF(address);
         if (!PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_AttributeError))
             PyErr_Format(PyExc_TypeError,
@@ -156,16 +158,17 @@ static int stack_size_from(PyObject *object, size_t *size)
     *size = 0;
     if (object == Py_None)
         return 0;
-    PyObject *index = PyNumber_Index(object);
-    if (!index)
+    if (!PyIndex_Check(object)) {
+        PyErr_Format(PyExc_TypeError, "CTask() stack_size must be an int or None, not %.100s",
+                     Py_TYPE(object)->tp_name);
         return -1;
-    Py_ssize_t n = PyLong_AsSsize_t(index);
-    Py_DECREF(index);
+    }
+    Py_ssize_t n = PyNumber_AsSsize_t(object, NULL); /* what is too large becomes the largest */
     if (n == -1 && PyErr_Occurred())
         return -1;
     if (n <= 0 || gs__stack_class((size_t)n) < 0) {
-        PyErr_Format(PyExc_ValueError, "CTask() stack_size must be from 1 to %zu bytes, not %zd",
-                     GS__STACK_MAX, n);
+        PyErr_Format(PyExc_ValueError, "CTask() stack_size must be from 1 to %zu bytes, not %R",
+                     GS__STACK_MAX, object);
         return -1;
     }
     *size = (size_t)n;
@@ -221,6 +224,14 @@ static PyObject *ctask_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         if (texts[i] != Py_None && !PyUnicode_Check(texts[i])) {
             PyErr_Format(PyExc_TypeError, "CTask() %s must be a str or None, not %.100s",
                          text_names[i], Py_TYPE(texts[i])->tp_name);
+            return NULL;
+        }
+    /* C would read them up to there. */
+    for (int i = 0; i < 2; i++)
+        if (texts[i] != Py_None &&
+            PyUnicode_FindChar(texts[i], 0, 0, PyUnicode_GET_LENGTH(texts[i]), 1) >= 0) {
+            PyErr_Format(PyExc_ValueError, "CTask() %s must have no NUL character, as %R has",
+                         text_names[i], texts[i]);
             return NULL;
         }
     gs__state *state = gs__py_state_of(type);
@@ -296,20 +307,32 @@ static void name_running(gs__py_task *task)
                        task->task->name, gs__task_state_name(task->task));
 }
 
-/* Waits for a task that was asked to stop: 0, or -1 where a signal's handler raised meanwhile. */
-static int wait_for_stop(gs__py_task *task)
+/* Waits for a task that was asked to stop, with the exception that is to be raised after, if there is
+ * one. The first interrupt, of a signal's handler that raised, is waited with; the one that comes
+ * with an interrupt already there ends the wait: -1. */
+static int wait_for_stop(gs__py_task *task, bool interrupted)
 {
     PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    if (gs__py_task_wait(task, NULL, GS_FOREVER) == GS_OK) {
-        PyErr_Restore(type, value, traceback);
-        return 0;
+    int code;
+    for (;; interrupted = true) {
+        PyErr_Fetch(&type, &value, &traceback);
+        code = gs__py_task_wait(task, NULL, GS_FOREVER);
+        if (code == GS_OK) {
+            PyErr_Restore(type, value, traceback);
+            return 0;
+        }
+        Py_XDECREF(type);
+        Py_XDECREF(value);
+        Py_XDECREF(traceback);
+        if (code != GS__PY_RAISED) {
+            gs__py_raise(task->state, code, "no memory to wait for task '%s'", task->task->name);
+            return -1;
+        }
+        if (interrupted) {
+            name_running(task);
+            return -1;
+        }
     }
-    name_running(task);
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(traceback);
-    return -1;
 }
 
 static void cancel_with_raised(gs__py_task *task)
@@ -333,7 +356,7 @@ static PyObject *wait_for_call(gs__py_task *task, gs_ctx *scope)
         return gs__py_task_result(task);
     if (code == GS__PY_RAISED) {
         cancel_with_raised(task);
-        wait_for_stop(task);
+        wait_for_stop(task, true);
         return NULL;
     }
     /* The scope is done, so the task, which is in it, was asked to stop; or memory ran out. */
@@ -341,7 +364,7 @@ static PyObject *wait_for_call(gs__py_task *task, gs_ctx *scope)
         gs__py_raise(task->state, code, "no memory to wait for task '%s'", task->task->name);
         cancel_with_raised(task);
     }
-    if (wait_for_stop(task) < 0 || PyErr_Occurred())
+    if (wait_for_stop(task, false) < 0 || PyErr_Occurred())
         return NULL;
     if (gs__task_was_canceled(task->task))
         return gs__py_raise_cancelled(task->state, scope);

@@ -107,6 +107,15 @@ static const char *parse_param(const char *text, const char *p, gs__param *param
     return skip(end_of_word(p));
 }
 
+/* Whether a parameter before the last one has the name. */
+static bool is_taken(const gs__signature *s, const char *name)
+{
+    for (int i = 0; i < s->n - 1; i++)
+        if (strcmp(s->params[i].name, name) == 0)
+            return true;
+    return false;
+}
+
 gs__signature *gs__signature_parse(const char *text)
 {
     int most = 1;
@@ -119,6 +128,11 @@ gs__signature *gs__signature_parse(const char *text)
     while (*p) {
         gs__param *param = &s->params[s->n++];
         p = parse_param(text, p, param);
+        if (p && is_taken(s, param->name)) {
+            PyErr_Format(PyExc_ValueError, "signature '%s': the name '%s' stands twice", text,
+                         param->name);
+            p = NULL;
+        }
         if (p && !param->optional && s->required < s->n - 1)
             p = wrong(text, p, "'= None', as the argument before has it,");
         if (p && *p && *p != ',')
