@@ -496,3 +496,22 @@ def test_a_thousand_nested_scopes_are_left_and_freed() -> None:
     for scope in reversed(scopes):
         scope.__exit__(None, None, None)
     gs.checkpoint()
+
+
+def test_an_interrupt_on_its_way_out_takes_off_blocks_that_another_left_open() -> None:
+    ctx, cancel = gs.with_cancel(gs.background())
+    cancel()
+    with pytest.raises(KeyboardInterrupt):
+        with gs.cancel_scope() as outer:
+            with ctx:
+                pass
+            ctx.__enter__()  # as one whose __exit__ a signal's handler has cut short
+            gs.shield().__enter__()
+            raise KeyboardInterrupt
+    assert not outer.cancelled
+    gs.sleep(0)  # nothing of them is in force
+    with pytest.raises(KeyboardInterrupt):
+        with ctx:
+            gs.cancel_scope().__enter__()
+            raise KeyboardInterrupt
+    gs.sleep(0)
