@@ -203,6 +203,18 @@ def test_done_callbacks_run_once_each(probe: Probe) -> None:
     assert seen[2] is threading.current_thread()
 
 
+def test_a_callback_runs_whichever_handle_it_was_added_to(probe: Probe) -> None:
+    ran: list[gs.Task] = []
+    go_on = gs.Chan(0, int)
+    task = gs.go(probe.recv_one, go_on)
+    (other,) = gs.all_tasks()
+    other.add_done_callback(ran.append)
+    other.add_done_callback(ran.append)
+    del other
+    go_on.send(1)
+    assert eventually(lambda: ran == [task, task])
+
+
 def test_a_callback_that_raises_is_reported(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
     reports: list[object] = []
     monkeypatch.setattr(sys, "unraisablehook", lambda u: reports.append(u.exc_value))

@@ -108,33 +108,6 @@ int gs__py_dispatch_job(gs__py_job *job)
     return code;
 }
 
-typedef struct call {
-    gs__py_job job;
-    void (*fn)(void *);
-    void *arg;
-} call;
-
-static void run_call(gs__py_job *job)
-{
-    call *one = gs__container(job, call, job);
-    void (*fn)(void *) = one->fn;
-    void *arg = one->arg;
-    gs__free(one);
-    fn(arg);
-}
-
-int gs__py_dispatch(void (*fn)(void *), void *arg)
-{
-    call *one = gs__alloc(sizeof *one);
-    if (!one)
-        return GS_ENOMEM;
-    *one = (call){.job.run = run_call, .fn = fn, .arg = arg};
-    int code = gs__py_dispatch_job(&one->job);
-    if (code != GS_OK)
-        gs__free(one);
-    return code;
-}
-
 /* ---- gs_log ---- */
 
 typedef struct line {

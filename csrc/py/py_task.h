@@ -2,15 +2,16 @@
  *
  * What always holds:
  *  - A Task that go() made is kept by its task, through `hook`, until that has ended: so a failure
- *    that nobody waits for is noticed. Then it is dropped from whatever thread ended it.
- *  - `state` goes from OPEN over CALLBACKS, where there are callbacks, to ENDED, by atomic swaps: the
+ *    that nobody waits for is noticed. So is another handle once it has callbacks. Then it is
+ *    dropped from whatever thread ended it.
+ *  - `phase` goes from OPEN over CALLBACKS, where there are callbacks, to ENDED, by atomic swaps: the
  *    thread that ends the task, without the GIL, and the one that adds a callback, with it, agree on
  *    who runs them. `callbacks` itself is touched with the GIL only.
  *  - What the task left is turned into Python once, at the first call that asks. */
 #ifndef GS__PY_PY_TASK_H
 #define GS__PY_PY_TASK_H
 
-#include "state.h"
+#include "dispatch.h"
 
 enum gs__py_task_phase { GS__PY_TASK_OPEN, GS__PY_TASK_CALLBACKS, GS__PY_TASK_ENDED };
 
@@ -20,6 +21,7 @@ typedef struct gs__py_task {
     gs__state *state; /* of the module, which the type keeps */
     unsigned generation;
     gs__task_hook hook;
+    gs__py_job job;      /* that runs the callbacks */
     atomic_int phase;    /* enum gs__py_task_phase */
     PyObject *callbacks; /* a list, or NULL */
     PyObject *value;     /* the result; NULL before the first call that asks, or where it failed */
@@ -28,6 +30,7 @@ typedef struct gs__py_task {
     PyObject *fn, *args, *context;
     struct gs__pystate *pystate; /* while the body runs */
     int code;                    /* that the body left */
+    bool hung;                   /* `hook` is, or was, on the task */
     bool reports;                /* its failure is reported where nobody fetched it */
     bool fetched;
     PyObject *weakrefs;

@@ -92,13 +92,6 @@ void gs__py_drop_item(void *item);
 /* Releases what is on the list; a load and a branch where there is nothing. Entry points call it. */
 void gs__py_drops_run(void);
 
-/* ---- dispatch.c: running Python on behalf of threads that hold no GIL ---- */
-
-/* Has `fn(arg)` run with the GIL on the dispatcher's thread, soon, in the order of the calls. From any
- * thread, GIL or not. GS_ENOMEM. */
-int gs__py_dispatch(void (*fn)(void *), void *arg);
-void gs__py_dispatch_stop(void); /* at exit: runs what is queued, then ends the thread */
-
 /* ---- unscoped.c ---- */
 
 /* function(arg), or function() where arg is NULL, in a scope of its own. */

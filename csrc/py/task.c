@@ -66,9 +66,9 @@ static void run_callbacks(gs__py_task *self)
 }
 
 /* On the dispatcher's thread, with the reference of the one that ended the task. */
-static void run_callbacks_later(void *arg)
+static void run_callbacks_later(gs__py_job *job)
 {
-    gs__py_task *self = arg;
+    gs__py_task *self = gs__container(job, gs__py_task, job);
     run_callbacks(self);
     Py_DECREF(self);
 }
@@ -78,9 +78,21 @@ static void on_end(gs__task_hook *hook)
 {
     gs__py_task *self = gs__container(hook, gs__py_task, hook);
     if (atomic_exchange(&self->phase, GS__PY_TASK_ENDED) == GS__PY_TASK_CALLBACKS &&
-        gs__py_dispatch(run_callbacks_later, self) == GS_OK)
+        gs__py_dispatch_job(&self->job) == GS_OK)
         return;
     gs__py_drop((PyObject *)self);
+}
+
+/* Has the task keep the handle and tell it of its end. */
+static void hang_on(gs__py_task *self)
+{
+    self->hung = true;
+    self->job.run = run_callbacks_later;
+    Py_INCREF(self); /* the task's */
+    if (!gs__task_hook_add(self->task, &self->hook, on_end)) {
+        atomic_store(&self->phase, GS__PY_TASK_ENDED);
+        Py_DECREF(self);
+    }
 }
 
 PyObject *gs__py_task_wrap(gs__state *state, gs_task *task)
@@ -96,11 +108,7 @@ PyObject *gs__py_task_attach(gs__py_task *self, gs_task *task)
 {
     self->task = task;
     self->reports = true;
-    Py_INCREF(self); /* the task's */
-    if (!gs__task_hook_add(task, &self->hook, on_end)) {
-        atomic_store(&self->phase, GS__PY_TASK_ENDED);
-        Py_DECREF(self);
-    }
+    hang_on(self);
     return (PyObject *)self;
 }
 
@@ -268,6 +276,14 @@ static PyObject *task_add_done_callback(gs__py_task *self, PyObject *callback)
         run_callback(self, callback); /* those before may be about to run elsewhere */
         Py_RETURN_NONE;
     }
+    if (gs__py_dispatch_start() != GS_OK) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "add_done_callback() has no thread to run callbacks on: threads ran out, "
+                        "or the process leaves");
+        return NULL;
+    }
+    if (!self->hung)
+        hang_on(self);
     if (!self->callbacks && !(self->callbacks = PyList_New(0)))
         return NULL;
     if (PyList_Append(self->callbacks, callback) < 0)
