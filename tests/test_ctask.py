@@ -50,7 +50,7 @@ def test_an_object_with_an_address_is_a_task(probe: Probe) -> None:
     assert gs.CTask(Compiled())(1, 1) == 2
 
 
-def test_a_capsule_is_a_task(make_capsule) -> None:
+def test_a_capsule_is_a_task(make_capsule: Callable[..., object]) -> None:
     assert gs.CTask(make_capsule("nothing"))() is None
     assert gs.CTask(make_capsule("nothing")).name == "nothing"
 
@@ -75,10 +75,10 @@ class Def(ctypes.Structure):
 
 
 @pytest.fixture
-def make_capsule(probe: Probe):
-    keep = []
+def make_capsule(probe: Probe) -> Callable[..., object]:
+    keep: list[object] = []
 
-    def make(function: str, version: int = 1, name: bytes = b"pygostop.task"):
+    def make(function: str, version: int = 1, name: bytes = b"pygostop.task") -> object:
         address = ctypes.cast(getattr(probe.library, function), ctypes.c_void_p).value
         definition = Def(version, 0, address, function.encode(), None)
         keep.append((definition, name))
@@ -91,12 +91,12 @@ def make_capsule(probe: Probe):
 
 
 @pytest.mark.parametrize("version", [0, 2, 1000])
-def test_a_capsule_of_another_version_is_refused(make_capsule, version: int) -> None:
+def test_a_capsule_of_another_version_is_refused(make_capsule: Callable[..., object], version: int) -> None:
     with pytest.raises(gs.Error, match=f"version {version} .*version 1"):
         gs.CTask(make_capsule("nothing", version=version))
 
 
-def test_a_capsule_of_another_name_is_refused(make_capsule) -> None:
+def test_a_capsule_of_another_name_is_refused(make_capsule: Callable[..., object]) -> None:
     with pytest.raises(TypeError, match="'pygostop.task', not 'other.thing'"):
         gs.CTask(make_capsule("nothing", name=b"other.thing"))
 
@@ -109,7 +109,7 @@ def test_address_zero_is_refused() -> None:
 @pytest.mark.parametrize("source", [None, "add", 1.5, True, object(), [], lambda: None])
 def test_what_is_no_function_is_refused(source: object) -> None:
     with pytest.raises(TypeError, match="address"):
-        gs.CTask(source)  # type: ignore[arg-type]
+        gs.CTask(source)
 
 
 @pytest.mark.parametrize("source", [-1, 2**64])
@@ -480,4 +480,4 @@ def test_a_second_ctrl_c_leaves_a_call_that_unwinds_and_names_it(
 
 def test_calls_take_no_keywords(probe: Probe) -> None:
     with pytest.raises(TypeError, match="no keyword"):
-        probe.add(1, b=2)
+        probe.add(1, b=2)  # type: ignore[call-arg]
