@@ -89,7 +89,8 @@ void gs__py_drop(PyObject *object);
 void gs__py_drop_object(void *object);
 /* An element's drop: `item` points at a PyObject *. */
 void gs__py_drop_item(void *item);
-/* Releases what is on the list; a load and a branch where there is nothing. Entry points call it. */
+/* Releases what is on the list; before, a Python task that was asked to gives way. A few loads where there is
+ * nothing. Entry points call it. */
 void gs__py_drops_run(void);
 
 /* ---- dispatch.c: running Python on behalf of threads that hold no GIL ---- */
