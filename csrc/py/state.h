@@ -29,6 +29,7 @@ typedef struct gs__state {
     PyTypeObject *async_type, *completions_type;               /* aio.c: AsyncOp, Completions */
     PyObject *aio;               /* aio.c: the module pygostop._aio; NULL before its first use */
     PyTypeObject *selected_type; /* select.c: Selected(index, value, ok) */
+    PyObject *gettrace, *getprofile; /* pytask.c: of threading; NULL before the first use */
     PyObject *blocking; /* pytask.c: pygostop._blocking.blocking; NULL before its first use */
     PyObject *
         task_var; /* pytask.c: the ContextVar with the Task on whose behalf a thread runs; or unset */
