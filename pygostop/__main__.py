@@ -74,15 +74,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(gs.get_include())
         return 0
     if options.command == "digest":
-        from pygostop import digest
+        from pygostop.digest import digest
 
-        status = digest.digest(
-            options.dir, jobs=options.jobs, timeout=options.timeout, strict=options.strict
-        )
-        if status in (digest.EXIT_BROKEN_PIPE, digest.EXIT_TROUBLE):
-            # What is left in the buffer cannot be written: Python must not try again when it leaves.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return status
+        return digest(options.dir, jobs=options.jobs, timeout=options.timeout, strict=options.strict)
     if options.command == "demo":
         from pygostop.demo import demo
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import select
 import sys
 import time
 from collections.abc import Iterator
-from typing import BinaryIO, TextIO
 
 import pygostop as gs
 from pygostop import tasks
@@ -23,6 +23,7 @@ __all__ = ["digest", "file_sums"]
 
 _WAITING = 256  # paths, and results, on the way at once
 _REDRAWN = 0.1  # seconds between two states of the progress line
+_LOOKED = 0.05  # seconds between two looks at the scope, while nobody reads the output
 
 EXIT_OK, EXIT_UNREADABLE, EXIT_TROUBLE = 0, 1, 2
 EXIT_TIMED_OUT, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 124, 130, 141
@@ -44,18 +45,23 @@ def file_sums(root: str | bytes | os.PathLike[str], jobs: int) -> Iterator[Itera
             workers.extend(gs.go(tasks.crc32, paths, results) for _ in range(jobs))
             ended = itertools.count(1)
 
-            def close_after_the_last(_: gs.Task) -> None:
+            # The first to end is walk, which has closed paths, or a crc32 that failed: then walk, which
+            # may have nobody left to send to, and the others are to end too.
+            def close_behind(_: gs.Task) -> None:
+                paths.close()
                 if next(ended) == len(workers):
                     results.close()
 
             for worker in workers:
-                worker.add_done_callback(close_after_the_last)
+                worker.add_done_callback(close_behind)
             yield _received(results, workers)
         finally:
             scope.cancel()
             with gs.shield():
                 for worker in workers:
                     worker.wait()
+                    if not worker.cancelled():
+                        worker.exception()  # looked at: one failure is raised, and enough
 
 
 def _received(results: gs.Chan[bytes], workers: list[gs.Task]) -> Iterator[list[FileSum]]:
@@ -66,38 +72,70 @@ def _received(results: gs.Chan[bytes], workers: list[gs.Task]) -> Iterator[list[
         worker.result()
 
 
-class _Progress:
-    """A line on a terminal that counts; nothing elsewhere. Other output goes out between clear and show."""
+class _Output:
+    """Where the lines go. A reader that is slow, or does not read at all, keeps no timeout from ending it.
 
-    def __init__(self, err: TextIO) -> None:
-        self.err = err
-        self.on = err.isatty()
+    They are written past Python's buffer, in which what could not be written would be left, for the
+    interpreter to fail with when it exits; and whole, for a pipe takes PIPE_BUF bytes or none.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def write(self, lines: bytes) -> None:
+        done = 0
+        while done < len(lines):
+            if select.select((), (self.fd,), (), _LOOKED)[1]:
+                most = done + select.PIPE_BUF
+                end = len(lines) if most >= len(lines) else lines.rfind(b"\n", done, most) + 1
+                done += os.write(self.fd, lines[done : end or most])
+            else:
+                gs.checkpoint()
+
+
+class _Messages:
+    """Standard error, with a line at its end that counts where it is a terminal.
+
+    What cannot be written there is lost: there is no place left to say so.
+    """
+
+    def __init__(self) -> None:
+        self.fd = sys.stderr.fileno() if sys.stderr else -1  # None: it was closed from the start
+        self.encoding = sys.stderr.encoding if sys.stderr else "ascii"
+        self.counting = self.fd >= 0 and os.isatty(self.fd)
         self.shown = False
         self.next = 0.0
 
+    def say(self, text: str) -> None:
+        self.clear()
+        self._write(f"pygostop digest: {text}\n")
+
     def clear(self) -> None:
         if self.shown:
-            self.err.write("\r\x1b[K")
-            self.err.flush()
+            self._write("\r\x1b[K")
             self.shown = False
 
-    def show(self, text: str) -> None:
-        if self.on and time.monotonic() >= self.next:
+    def count(self, text: str) -> None:
+        if self.counting and time.monotonic() >= self.next:
             self.next = time.monotonic() + _REDRAWN
-            self.err.write(f"\r\x1b[K{text}")
-            self.err.flush()
+            self._write(f"\r\x1b[K{text}")
             self.shown = True
+
+    def _write(self, text: str) -> None:
+        left = text.encode(self.encoding, "backslashreplace")
+        with contextlib.suppress(OSError):
+            while left:
+                left = left[os.write(self.fd, left) :]
 
 
 class _Report:
-    """Writes what comes: a line a file on ``out``, what could not be read on ``err``; and counts."""
+    """Writes what comes: a line a file as output, what could not be read as a message; and counts."""
 
-    def __init__(self, out: BinaryIO, err: TextIO) -> None:
-        self.out = out
-        self.err = err
+    def __init__(self, output: _Output, messages: _Messages) -> None:
+        self.output = output
+        self.messages = messages
         self.files = self.size = self.unreadable = 0
         self.begun = time.monotonic()
-        self.progress = _Progress(err)
 
     def write(self, sums: list[FileSum], strict: bool) -> bool:
         """False where it is to end here: something could not be read, and all has to be."""
@@ -107,7 +145,7 @@ class _Report:
             if one.error:
                 self.unreadable += 1
                 error = one.error
-                self.say(f"{_shown(one.path)}: {error.strerror}")
+                self.messages.say(f"{_shown(one.path)}: {error.strerror}")
                 if strict:
                     break
             else:
@@ -115,10 +153,9 @@ class _Report:
                 self.size += one.size
                 lines.append(b"%08x  %s\n" % (one.crc, one.path))
         if lines:
-            self.progress.clear()
-            self.out.write(b"".join(lines))
-            self.out.flush()
-        self.progress.show(f"{self.files:,} files, {self.size / 1e6:,.1f} MB")
+            self.messages.clear()
+            self.output.write(b"".join(lines))
+        self.messages.count(f"{self.files:,} files, {self.size / 1e6:,.1f} MB")
         return not (strict and error)
 
     def close(self, how: str) -> None:
@@ -128,12 +165,7 @@ class _Report:
             parts.append(f"{self.unreadable} unreadable")
         if how:
             parts.append(how)
-        self.say(", ".join(parts))
-
-    def say(self, text: str) -> None:
-        self.progress.clear()
-        self.err.write(f"pygostop digest: {text}\n")
-        self.err.flush()
+        self.messages.say(", ".join(parts))
 
 
 def _shown(path: bytes) -> str:
@@ -147,17 +179,19 @@ def digest(
     jobs: int,
     timeout: float | None = None,
     strict: bool = False,
-    out: BinaryIO | None = None,
-    err: TextIO | None = None,
 ) -> int:
     """The command ``python -m pygostop digest``: prints, and returns its exit status.
 
-    ``0``; ``1``: some files or directories could not be read, and are named on ``err``; ``2``: ``root``
-    is no directory that can be read, or ``out`` could not be written; ``124``: the time ran out;
-    ``130``: Ctrl-C; ``141``: nobody reads ``out`` any more. ``strict`` ends it at the first that cannot
+    ``0``; ``1``: some files or directories could not be read, and are named on stderr; ``2``: ``root``
+    is no directory that can be read, or stdout could not be written; ``124``: the time ran out;
+    ``130``: Ctrl-C; ``141``: nobody reads stdout any more. ``strict`` ends it at the first that cannot
     be read.
     """
-    report = _Report(out or sys.stdout.buffer, err or sys.stderr)
+    messages = _Messages()
+    if not sys.stdout:
+        messages.say("standard output is closed")
+        return EXIT_TROUBLE
+    report = _Report(_Output(sys.stdout.fileno()), messages)
     how = ""
     try:
         with gs.timeout(timeout), file_sums(root, jobs) as received:
@@ -175,7 +209,7 @@ def digest(
     except OSError as error:
         how, status = f"cannot write: {error.strerror}", EXIT_TROUBLE
     except gs.TaskFailed as failure:
-        report.say(failure.message)
+        messages.say(failure.message)
         return EXIT_TROUBLE
     report.close(how)
     return status

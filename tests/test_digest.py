@@ -22,6 +22,7 @@ import pytest
 
 import pygostop as gs
 from programs import AS_ANOTHER_USER, directory_open_to_all, python
+from pygostop import tasks
 from pygostop.digest import file_sums
 from support import WAIT
 
@@ -165,6 +166,48 @@ def test_output_that_cannot_be_written_is_said(tree: pathlib.Path) -> None:
     assert ended.stderr.decode().endswith(f", cannot write: {os.strerror(errno.ENOSPC)}\n")
 
 
+def test_closed_output_is_said(tree: pathlib.Path) -> None:
+    command = ["sh", "-c", '"$@" >&-', "sh", *python(COMMAND, "digest", str(tree))]
+    ended = subprocess.run(command, stderr=subprocess.PIPE, timeout=3 * WAIT)
+    assert ended.returncode == 2
+    assert ended.stderr.decode() == "pygostop digest: standard output is closed\n"
+
+
+@pytest.mark.parametrize("closing", ["2>&-", "2>/dev/full"])
+def test_messages_that_cannot_be_written_change_nothing(tree: pathlib.Path, closing: str) -> None:
+    command = ["sh", "-c", f'"$@" {closing}', "sh", *python(COMMAND, "digest", str(tree))]
+    ended = subprocess.run(command, stdout=subprocess.PIPE, timeout=3 * WAIT)
+    assert ended.returncode == 0
+    assert sorted(ended.stdout.splitlines()) == sorted(lines_of(tree))
+
+
+@pytest.fixture
+def more_than_a_pipe_holds(tmp_path: pathlib.Path) -> str:
+    root = tmp_path / "many"
+    root.mkdir()
+    for n in range(2000):
+        (root / f"{n}{'x' * 200}").touch()
+    return str(root)
+
+
+def test_the_timeout_ends_it_while_nobody_reads(more_than_a_pipe_holds: str) -> None:
+    process = start("digest", more_than_a_pipe_holds, "--timeout", "1")
+    assert process.wait(WAIT) == 124
+    out, _ = process.communicate()
+    assert set(out.splitlines(keepends=True)) <= {
+        line + b"\n" for line in lines_of(pathlib.Path(more_than_a_pipe_holds))
+    }
+
+
+def test_ctrl_c_ends_it_while_nobody_reads(more_than_a_pipe_holds: str) -> None:
+    process = start("digest", more_than_a_pipe_holds)
+    assert process.stdout is not None
+    process.stdout.peek()  # type: ignore[attr-defined]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(WAIT) == 130
+    process.communicate()
+
+
 # ---- what cannot be read ----
 
 
@@ -291,6 +334,17 @@ def test_a_scope_around_the_block_ends_it(endless: str) -> None:
         for _ in received:
             pass
     assert scope.cancelled
+    assert not gs.all_tasks()
+
+
+def test_a_failure_of_all_that_read_ends_the_block(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(1000):  # more than walk can send without them
+        (tmp_path / str(n)).touch()
+    monkeypatch.setattr(tasks, "crc32", tasks.walk)  # its first argument is no path: it fails
+    with file_sums(tmp_path, 2) as received, gs.timeout(WAIT), pytest.raises(gs.TaskFailed):
+        list(received)
     assert not gs.all_tasks()
 
 

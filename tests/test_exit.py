@@ -179,6 +179,20 @@ def test_a_callback_that_does_not_end_does_not_hold_up_the_end(run_python: Run) 
     assert "did not end within 1 s" in done.stderr
 
 
+def test_daemon_threads_that_wait_end_in_silence(run_python: Run) -> None:
+    for _ in range(5):
+        done = run_python(
+            """
+            import threading, pygostop as gs
+            ch = gs.Chan()
+            for _ in range(10):
+                threading.Thread(target=ch.recv, daemon=True).start()
+            gs.sleep(0.05)
+            """
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_objects_that_are_left_to_the_interpreters_end_do_no_harm(run_python: Run) -> None:
     done = run_python(
         """

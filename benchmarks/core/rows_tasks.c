@@ -107,9 +107,9 @@ static int skynet(gs_call *call)
 static double skynet_body(void *arg, const bench_run *run)
 {
     gs_call *call = arg;
-    int64_t leaves = bench_times(run, 1000000), tasks = 0, sum;
-    for (int64_t n = leaves; n > 0; n /= CHILDREN)
-        tasks += n;
+    int64_t leaves = 1, tasks = 1, sum;
+    for (long most = bench_times(run, 1000000); leaves * CHILDREN <= most; tasks += leaves)
+        leaves *= CHILDREN;
     gs_chan *sums = bench_chan(call, 1);
     gs_value args[] = {GS_ARG_CHAN(sums), GS_ARG_INT(0), GS_ARG_INT(leaves)};
     int64_t start = bench_now();

@@ -329,21 +329,19 @@ static PyObject *wait_for_call(gs__py_task *task, gs_ctx *scope)
 {
     int code = gs__py_task_wait(task, scope, GS_FOREVER);
     task->fetched = true; /* whatever it was, the caller hears of it */
-    if (code == GS_OK)
-        return gs__py_task_result(task);
     if (code == GS__PY_RAISED) {
         cancel_with_raised(task);
         wait_for_stop(task);
         return NULL;
     }
-    /* The scope is done, so the task, which is in it, was asked to stop; or memory ran out. */
-    if (code != GS_ECANCELED) {
+    if (code != GS_OK && code != GS_ECANCELED) {
         gs__py_raise(task->state, code, "no memory to wait for task '%s'", task->task->name);
         cancel_with_raised(task);
     }
-    if (wait_for_stop(task) < 0 || PyErr_Occurred())
+    /* Where the scope is done the task, which is in it, was asked to stop. */
+    if (code != GS_OK && (wait_for_stop(task) < 0 || PyErr_Occurred()))
         return NULL;
-    if (gs__task_was_canceled(task->task))
+    if (gs__task_was_canceled(task->task) && gs__ctx_is_done(scope))
         return gs__py_raise_cancelled(task->state, scope);
     return gs__py_task_result(task);
 }

@@ -57,9 +57,8 @@ int gs__pystate_run(gs__pystates *states, const gs__stack *stack, gs__pystate **
  * (the root chunk; it adds others when that is full). It grows upward from where the C stack begins to
  * grow downward: the frames of a task that has not called deeply share a page with it. */
 enum {
-    GS__PYSTATE_ROOT =
-        16 << 10, /* as the interpreter's own; only pages that frames reach are touched */
-    GS__PYSTATE_ABOVE = GS__PYSTATE_ROOT + 512 /* so that a page's end is never closer than this */
+    GS__PYSTATE_ROOT = 16 << 10, /* as the interpreter's own; only what frames reach is touched */
+    GS__PYSTATE_ABOVE = GS__PYSTATE_ROOT + 512 /* so much of it at least before a page ends */
 };
 _PyStackChunk *gs__pystate_root(const gs__stack *stack);
 

@@ -9,30 +9,27 @@
 
 #ifdef GS__PYSTATE_EXCHANGE
 
+/* clang-format off */
 #if PY_VERSION_HEX >= 0x030E0000
 #define VERSION_FIELDS(X) \
-    X(current_frame)      \
-    X(delete_later) X(current_executor) X(threading_local_key) X(threading_local_sentinel)
+    X(current_frame) X(delete_later) X(current_executor) \
+    X(threading_local_key) X(threading_local_sentinel)
 #elif PY_VERSION_HEX >= 0x030D0000
-#define VERSION_FIELDS(X)    \
-    X(c_recursion_remaining) \
-    X(current_frame)         \
-    X(delete_later) X(previous_executor) X(threading_local_key) X(threading_local_sentinel)
+#define VERSION_FIELDS(X) \
+    X(c_recursion_remaining) X(current_frame) X(delete_later) X(previous_executor) \
+    X(threading_local_key) X(threading_local_sentinel)
 #else
 #define VERSION_FIELDS(X) X(c_recursion_remaining) X(cframe) X(trash)
 #endif
 
-#define FIELDS(X)                                                                                 \
-    VERSION_FIELDS(X)                                                                             \
-    X(recursion_headroom)                                                                         \
-    X(tracing)                                                                                    \
-    X(what_event)                                                                                 \
-    X(c_profilefunc)                                                                              \
-    X(c_tracefunc)                                                                                \
-    X(c_profileobj)                                                                               \
-    X(c_traceobj) X(current_exception) X(exc_info) X(exc_state) X(dict) X(context) X(context_ver) \
-        X(id) X(coroutine_origin_tracking_depth) X(async_gen_firstiter) X(async_gen_finalizer)    \
-            X(datastack_chunk) X(datastack_top) X(datastack_limit)
+#define FIELDS(X) \
+    VERSION_FIELDS(X) \
+    X(recursion_headroom) X(tracing) X(what_event) \
+    X(c_profilefunc) X(c_tracefunc) X(c_profileobj) X(c_traceobj) \
+    X(current_exception) X(exc_info) X(exc_state) X(dict) X(context) X(context_ver) X(id) \
+    X(coroutine_origin_tracking_depth) X(async_gen_firstiter) X(async_gen_finalizer) \
+    X(datastack_chunk) X(datastack_top) X(datastack_limit)
+/* clang-format on */
 
 struct gs__pystate {
 #define MEMBER(field) __typeof__(((PyThreadState *)NULL)->field) field;

@@ -133,9 +133,20 @@ static void name_tasks(int left, bool interrupted)
     Py_XDECREF(text);
 }
 
+static void hush_threads(void)
+{
+    PyObject *module = PyImport_ImportModule("pygostop._exit");
+    PyObject *done = module ? PyObject_CallMethod(module, "hush_threads", NULL) : NULL;
+    if (!done)
+        PyErr_WriteUnraisable(module);
+    Py_XDECREF(done);
+    Py_XDECREF(module);
+}
+
 static PyObject *leave(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 {
     bool interrupted;
+    hush_threads();
     int left = stop_tasks(&interrupted);
     if (left > 0)
         name_tasks(left, interrupted);
@@ -173,6 +184,11 @@ static PyMethodDef functions[] = {
 int gs__py_runtime_exec(PyObject *module, gs__state *Py_UNUSED(state))
 {
     gs__core_init();
+    PyObject *at_exit =
+        PyImport_ImportModule("pygostop._exit"); /* so that it is there when leaving */
+    if (!at_exit)
+        return -1;
+    Py_DECREF(at_exit);
     if (gs__py_dispatch_init() < 0 || register_atexit(module) < 0)
         return -1;
     return PyModule_AddFunctions(module, functions);

@@ -212,16 +212,29 @@ PyObject *gs__py_scope_enter(PyObject *context, PyObject *Py_UNUSED(none))
     return code < 0 ? NULL : Py_NewRef(context);
 }
 
-PyObject *gs__py_scope_exit(PyObject *context, PyObject *const *Py_UNUSED(exc_info),
-                            Py_ssize_t Py_UNUSED(n))
+/* What __exit__ was given. */
+static PyObject *raised_of(PyObject *const *exc_info, Py_ssize_t n)
+{
+    return n == 3 ? exc_info[1] : Py_None;
+}
+
+static bool is_interrupt(PyObject *raised)
+{
+    return raised != Py_None && PyErr_GivenExceptionMatches(raised, PyExc_KeyboardInterrupt);
+}
+
+PyObject *gs__py_scope_exit(PyObject *context, PyObject *const *exc_info, Py_ssize_t n)
 {
     gs__state *state = ((gs__py_ctx *)context)->state;
     scope *top;
     if (innermost(state, &top) < 0)
         return NULL;
+    scope *own = top;
+    while (own && !(own->kind == BLOCK && own->context == context))
+        own = is_interrupt(raised_of(exc_info, n)) ? (scope *)own->outer : NULL;
     int code = -1;
-    if (top && top->kind == BLOCK && top->context == context)
-        code = leave(state, top);
+    if (own)
+        code = leave(state, own);
     else
         refuse_exit(context);
     Py_XDECREF(top);
@@ -273,20 +286,21 @@ static PyObject *raise_exceeded(gs__state *state, scope *self, PyObject *raised)
 static PyObject *scope_exit(scope *self, PyObject *const *exc_info, Py_ssize_t n)
 {
     gs__state *state = ((gs__py_ctx *)self->context)->state;
-    PyObject *raised = n == 3 ? exc_info[1] : Py_None;
+    PyObject *raised = raised_of(exc_info, n);
     scope *top;
     if (innermost(state, &top) < 0)
         return NULL;
-    bool is_innermost = top == self;
+    scope *open = top;
+    while (open && open != self)
+        open = is_interrupt(raised) ? (scope *)open->outer : NULL;
     Py_XDECREF(top);
-    if (!is_innermost) {
+    if (!open) {
         refuse_exit((PyObject *)self);
         return NULL;
     }
     if (leave(state, self) < 0)
         return NULL;
-    if (raised != Py_None && PyErr_GivenExceptionMatches(raised, PyExc_KeyboardInterrupt) &&
-        gs__py_ctx_is_current(self->context) &&
+    if (is_interrupt(raised) && gs__py_ctx_is_current(self->context) &&
         gs__py_running_stop(state, gs__py_ctx_of(self->context), raised) < 0)
         return NULL;
     if (raised == Py_None || !is_own(state, self, raised))

@@ -56,10 +56,9 @@ func rowSpawnJoin(r run) {
 
 // A tree of 1,111,111 goroutines, ten children to each, that adds up its leaves.
 func rowSkynet(r run) {
-	leaves := r.times(1_000_000)
-	tasks := 0
-	for n := leaves; n > 0; n /= 10 {
-		tasks += n
+	leaves, tasks := 1, 1
+	for most := r.times(1_000_000); leaves*10 <= most; tasks += leaves {
+		leaves *= 10
 	}
 	r.timed(func() float64 {
 		sums := make(chan int64, 1)
