@@ -380,6 +380,55 @@ def test_a_task_may_cancel_itself() -> None:
     assert task.cancelled()
 
 
+def test_a_hundred_thousand_parked_tasks_are_cancelled_by_one_call_and_clean_up() -> None:
+    count, ended = 100_000, 0
+    gate: gs.Chan[None] = gs.Chan()
+
+    def wait() -> None:
+        nonlocal ended
+        try:
+            gate.recv()
+        finally:
+            ended += 1
+
+    def start() -> list[gs.Task]:
+        return [gs.go(wait, ctx=ctx) for _ in range(count)]
+
+    ctx, cancel = gs.with_cancel(gs.background())
+    tasks = gs.go(start).result(6 * WAIT)
+    assert eventually(lambda: all(task.state == "parked" for task in tasks), 6 * WAIT)
+    cancel()
+    for task in tasks:
+        assert task.wait(6 * WAIT)
+    assert all(task.cancelled() for task in tasks)
+    assert ended == count
+
+
+def test_a_task_that_only_polls_starves_nobody() -> None:
+    """What it calls gives way for it, whatever call that is."""
+    stop: gs.Chan[None] = gs.Chan(1)
+
+    def poll() -> int:
+        n = 0
+        while gs.select(stop, nowait=True).index < 0:
+            n += 1
+        return n
+
+    def both() -> int:
+        def turns() -> None:
+            for _ in range(5):
+                gs.checkpoint()
+            stop.send(None)
+
+        other = gs.go(turns)
+        gs.checkpoint()
+        polls = poll()
+        other.result()
+        return polls
+
+    assert gs.go(both).result(WAIT) > 0
+
+
 # ---- what a task sees ----
 
 

@@ -71,12 +71,13 @@ void gs__coro_init_thread(gs__coro *coro)
 #endif
 }
 
-void gs__coro_init(gs__coro *coro, gs__stack stack, void (*entry)(void *), void *arg)
+void gs__coro_init_below(gs__coro *coro, gs__stack stack, size_t above, void (*entry)(void *),
+                         void *arg)
 {
     char *usable = stack.bottom + gs__stack_guard_size(stack.size);
     coro->stack.bottom = stack.bottom;
     coro->stack.size = stack.size;
-    coro->sp = gs__switch_prepare(gs__stack_top(&coro->stack), usable, entry, arg);
+    coro->sp = gs__switch_prepare(gs__stack_top(&coro->stack) - above, usable, entry, arg);
 #ifdef GS__TSAN
     coro->fiber = __tsan_create_fiber(0);
 #endif

@@ -33,8 +33,14 @@ typedef struct gs__coro {
 
 /* The coroutine that is the calling thread itself. */
 void gs__coro_init_thread(gs__coro *coro);
-/* Lets a coroutine begin at entry(arg) on its stack, at its first switch. entry never returns. */
-void gs__coro_init(gs__coro *coro, gs__stack stack, void (*entry)(void *), void *arg);
+/* Lets a coroutine begin at entry(arg) on its stack, at its first switch. entry never returns. `above`
+ * bytes, a multiple of 16, below gs__stack_top are left to the caller. */
+void gs__coro_init_below(gs__coro *coro, gs__stack stack, size_t above, void (*entry)(void *),
+                         void *arg);
+static inline void gs__coro_init(gs__coro *coro, gs__stack stack, void (*entry)(void *), void *arg)
+{
+    gs__coro_init_below(coro, stack, 0, entry, arg);
+}
 /* Gives its stack back to the caller, when it will never run again. */
 gs__stack gs__coro_fini(gs__coro *coro);
 /* Leaves `from` for `to`; goes on when somebody switches to `from`. `ending`: from will never run

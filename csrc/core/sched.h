@@ -34,8 +34,9 @@ typedef struct gs__group {
     int target;             /* workers that may run at once; fixed while the group runs */
     int limit;              /* threads at the most, those stuck in a task counted */
     const gs__hooks *hooks; /* may be NULL */
-    gs__lock lock;          /* guards inbox, idle, and adding to workers */
-    gs__list inbox;         /* ready tasks from outside */
+    size_t stack_above; /* bytes at the top of each task's stack that are the bindings'; fixed */
+    gs__lock lock;      /* guards inbox, idle, and adding to workers */
+    gs__list inbox;     /* ready tasks from outside */
     atomic_int inbox_count;
     gs__list idle; /* gs__worker.idle_link: asleep */
     atomic_int n_idle;

@@ -132,6 +132,23 @@ static int install_guard(char *bottom, int class)
     return GS_ENOMEM;
 }
 
+/* A large stack needs page tables for its guard at the bottom and for its top. Where slabs begin in the
+ * middle of what one table maps, a stack's top shares its table with the guard of the stack above. */
+enum { PAGE_TABLE = 2 << 20 };
+
+static size_t slab_extra(int class)
+{
+    return size_of(class) > PAGE_TABLE ? PAGE_TABLE + PAGE_TABLE / 2 : 0;
+}
+
+static char *slab_begin(char *mapped, int class)
+{
+    if (!slab_extra(class))
+        return mapped;
+    size_t past = (uintptr_t)mapped % PAGE_TABLE;
+    return mapped + (past ? PAGE_TABLE - past : 0) + PAGE_TABLE / 2;
+}
+
 /* Half the size as often as there is no address space for it. */
 static int add_slab(pool *p, int class)
 {
@@ -148,13 +165,14 @@ static int add_slab(pool *p, int class)
     p->cold = cold;
     char *base = MAP_FAILED;
     for (; count; count /= 2) {
-        base = mmap(NULL, count * size_of(class), PROT_READ | PROT_WRITE,
+        base = mmap(NULL, count * size_of(class) + slab_extra(class), PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (base != MAP_FAILED)
             break;
     }
     if (!count)
         return GS_ENOMEM;
+    base = slab_begin(base, class);
 #ifdef MADV_NOHUGEPAGE
     madvise(base, count * size_of(class), MADV_NOHUGEPAGE);
 #endif

@@ -71,7 +71,7 @@ static int give_stack(gs__worker *w, gs_task *task)
     gs__stack stack;
     int code = gs__stack_get(&w->stacks, task->stack_class, &stack);
     if (code == GS_OK)
-        gs__coro_init(&task->coro, stack, begin, task);
+        gs__coro_init_below(&task->coro, stack, task->group->stack_above, begin, task);
     return code;
 }
 

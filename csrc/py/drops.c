@@ -78,6 +78,7 @@ void gs__py_drop_item(void *item)
 
 void gs__py_drops_run(void)
 {
+    gs__pyworker_give_way();
     if (gs__likely(atomic_load_explicit(&list, memory_order_relaxed) == NULL))
         return;
     dropped *one = atomic_exchange(&list, NULL), *oldest = NULL;

@@ -84,6 +84,8 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->completions_type);
     Py_VISIT(state->aio);
     Py_VISIT(state->selected_type);
+    Py_VISIT(state->gettrace);
+    Py_VISIT(state->getprofile);
     Py_VISIT(state->blocking);
     Py_VISIT(state->task_var);
     Py_VISIT(state->scope_var);
@@ -114,6 +116,8 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->completions_type);
     Py_CLEAR(state->aio);
     Py_CLEAR(state->selected_type);
+    Py_CLEAR(state->gettrace);
+    Py_CLEAR(state->getprofile);
     Py_CLEAR(state->blocking);
     Py_CLEAR(state->task_var);
     Py_CLEAR(state->scope_var);

@@ -46,7 +46,8 @@ void gs__pystate_limit(PyThreadState *thread, const gs__stack *stack)
 {
     size_t levels = Py_C_RECURSION_LIMIT;
     if (stack) {
-        size_t usable = stack->size - gs__stack_guard_size(stack->size) - LEAF_MOST;
+        size_t usable =
+            stack->size - gs__stack_guard_size(stack->size) - GS__PYSTATE_ABOVE - LEAF_MOST;
         if (usable / LEVEL_MOST < levels)
             levels = usable / LEVEL_MOST;
     }
@@ -60,6 +61,15 @@ void gs__pystate_limit(PyThreadState *Py_UNUSED(thread), const gs__stack *Py_UNU
 }
 
 #endif
+
+_PyStackChunk *gs__pystate_root(const gs__stack *stack)
+{
+    _PyStackChunk *root = (_PyStackChunk *)(gs__stack_top(stack) - GS__PYSTATE_ABOVE);
+    root->previous = NULL;
+    root->size = GS__PYSTATE_ROOT;
+    root->top = 0;
+    return root;
+}
 
 /* What is released may run code that leaves more; a thread's end makes one pass, and so does this. */
 void gs__pystate_forget(PyThreadState *thread)

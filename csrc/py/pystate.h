@@ -53,6 +53,15 @@ int gs__pystate_run(gs__pystates *states, const gs__stack *stack, gs__pystate **
 
 /* ---- pystate.c ---- */
 
+/* At the top of a task's stack lies the first chunk of its data stack, which the interpreter never frees
+ * (the root chunk; it adds others when that is full). It grows upward from where the C stack begins to
+ * grow downward: the frames of a task that has not called deeply share a page with it. */
+enum {
+    GS__PYSTATE_ROOT = 16 << 10, /* as the interpreter's own; only what frames reach is touched */
+    GS__PYSTATE_ABOVE = GS__PYSTATE_ROOT + 512 /* so much of it at least before a page ends */
+};
+_PyStackChunk *gs__pystate_root(const gs__stack *stack);
+
 /* The size of a stack on which the interpreter's own limits of recursion hold, or are made to. */
 size_t gs__pystate_stack_size(void);
 /* Fits the thread state's limits of C recursion to this stack; NULL: the thread's own. */

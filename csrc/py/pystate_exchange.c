@@ -1,18 +1,13 @@
 /* pystate_exchange.c: execution states as fields of one PyThreadState a worker, saved and loaded.
  *
- * A task's state lies on its own stack, and so does the first chunk of its data stack, which the
- * interpreter never frees (the root chunk); it adds others when that is full and frees them again. So a
- * task begins without an allocation and its end leaves nothing behind.
+ * A task's state lies on its own stack, and so does the root chunk of its data stack: a task begins
+ * without an allocation, and its end leaves nothing behind.
  *
  * A fresh state owes nothing to the one loaded before. Each has an `id` of its own, which is what the
  * interpreter's caches of context variables go by: nothing has to be stepped at a switch. */
 #include "pystate.h"
 
 #ifdef GS__PYSTATE_EXCHANGE
-
-enum {
-    ROOT_CHUNK = 16 << 10
-}; /* as the interpreter's own; only pages that frames reach are touched */
 
 /* clang-format off */
 #if PY_VERSION_HEX >= 0x030E0000
@@ -84,20 +79,17 @@ static uint64_t next_id(void)
     return ++last;
 }
 
-static void init(gs__pystate *state, const gs__stack *stack, PyThreadState *thread, char *root)
+static void init(gs__pystate *state, const gs__stack *stack, PyThreadState *thread)
 {
-    _PyStackChunk *chunk = (_PyStackChunk *)root;
-    chunk->previous = NULL;
-    chunk->size = ROOT_CHUNK;
-    chunk->top = 0;
-    memset(state, 0, sizeof *state);
+    _PyStackChunk *root = gs__pystate_root(stack);
+    memset(state, 0, sizeof(*state));
     state->what_event = -1;
     state->exc_info = &thread->exc_state;
     state->id = next_id();
-    state->datastack_chunk = chunk;
-    state->datastack_top =
-        &chunk->data[1]; /* so that popping a frame never finds the chunk empty */
-    state->datastack_limit = (PyObject **)(root + ROOT_CHUNK);
+    state->datastack_chunk = root;
+    /* Not the first: so that popping a frame never finds the chunk empty. */
+    state->datastack_top = &root->data[1];
+    state->datastack_limit = (PyObject **)((char *)root + root->size);
     state->stack = stack;
 #if PY_VERSION_HEX < 0x030D0000
     state->cframe = &state->root;
@@ -108,8 +100,7 @@ int gs__pystate_run(gs__pystates *states, const gs__stack *stack, gs__pystate **
                     void (*body)(void *), void *arg)
 {
     gs__pystate state;
-    _Alignas(16) char root[ROOT_CHUNK];
-    init(&state, stack, states->thread, root);
+    init(&state, stack, states->thread);
     gs__pystate_switch(states, &state);
     gs__pystate_limit(states->thread, stack);
     *where = &state;

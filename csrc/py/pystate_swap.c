@@ -94,6 +94,22 @@ static void destroy(gs__pystate *state)
     gs__free(state);
 }
 
+/* Where the interpreter deletes the thread state of a parked task, in a forked child or at its end, it
+ * gives the chunk, whose address is no page's, to munmap, which refuses. */
+static void lend_root(PyThreadState *thread, const gs__stack *stack)
+{
+    _PyStackChunk *root = gs__pystate_root(stack);
+    thread->datastack_chunk = root;
+    thread->datastack_top = &root->data[1];
+    thread->datastack_limit = (PyObject **)((char *)root + root->size);
+}
+
+static void take_root_back(PyThreadState *thread)
+{
+    thread->datastack_chunk = NULL;
+    thread->datastack_top = thread->datastack_limit = NULL;
+}
+
 int gs__pystate_run(gs__pystates *states, const gs__stack *stack, gs__pystate **where,
                     void (*body)(void *), void *arg)
 {
@@ -101,6 +117,8 @@ int gs__pystate_run(gs__pystates *states, const gs__stack *stack, gs__pystate **
     gs__pystate *state = take(states);
     if (!state)
         return GS_ENOMEM;
+    if (POOLED)
+        lend_root(state->thread, stack);
     gs__pystate_limit(state->thread, stack);
     gs__pystate_switch(states, state);
     *where = state;
@@ -110,6 +128,7 @@ int gs__pystate_run(gs__pystates *states, const gs__stack *stack, gs__pystate **
     gs__pystate_switch(states, states->own);
     *where = NULL;
     if (POOLED) {
+        take_root_back(state->thread);
         state->next = states->free;
         states->free = state;
     } else {

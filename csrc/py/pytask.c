@@ -17,20 +17,41 @@ enum { RAISED = 1 };
 
 /* ---- run ---- */
 
-/* As threading.Thread does: what threading.settrace and setprofile were given is in force. */
-static void start_tracing(void)
+/* The functions that say what threading.settrace and setprofile were given: 0 where nobody has imported
+ * threading, so that nothing was. */
+static bool find_hooks(gs__state *state)
 {
-    static const char *const hooks[][2] = {{"gettrace", "settrace"}, {"getprofile", "setprofile"}};
+    if (gs__likely(state->gettrace && state->getprofile))
+        return true;
     PyObject *threading = PyDict_GetItemString(PyImport_GetModuleDict(), "threading");
-    for (int i = 0; threading && i < 2; i++) {
-        PyObject *hook = PyObject_CallMethod(threading, hooks[i][0], NULL);
-        PyObject *set = hook && hook != Py_None ? PySys_GetObject(hooks[i][1]) : NULL;
-        PyObject *done = set ? PyObject_CallOneArg(set, hook) : NULL;
-        if (PyErr_Occurred())
-            PyErr_WriteUnraisable(threading);
-        Py_XDECREF(done);
-        Py_XDECREF(hook);
-    }
+    if (!threading)
+        return false;
+    Py_XSETREF(state->gettrace, PyObject_GetAttrString(threading, "gettrace"));
+    Py_XSETREF(state->getprofile, PyObject_GetAttrString(threading, "getprofile"));
+    if (state->gettrace && state->getprofile)
+        return true;
+    PyErr_Clear(); /* another module of that name, or half imported */
+    return false;
+}
+
+static void start_hook(PyObject *get, const char *set)
+{
+    PyObject *hook = PyObject_CallNoArgs(get);
+    PyObject *setter = hook && hook != Py_None ? PySys_GetObject(set) : NULL;
+    if (setter)
+        Py_XDECREF(PyObject_CallOneArg(setter, hook));
+    if (gs__unlikely(PyErr_Occurred() != NULL))
+        PyErr_WriteUnraisable(get);
+    Py_XDECREF(hook);
+}
+
+/* As threading.Thread does, so that coverage and debuggers see into tasks. */
+static void start_tracing(gs__state *state)
+{
+    if (!find_hooks(state))
+        return;
+    start_hook(state->gettrace, "settrace");
+    start_hook(state->getprofile, "setprofile");
 }
 
 /* The exception that is set, with its traceback; none is set afterwards. */
@@ -81,7 +102,7 @@ static PyObject *call(gs__py_task *self)
 static void body(void *arg)
 {
     gs__py_task *self = arg;
-    start_tracing();
+    start_tracing(self->state);
     PyObject *result = call(self);
     if (result) {
         self->code = GS_OK;

@@ -97,6 +97,7 @@ int gs__pyworkers_start(gs__state *state)
 {
     if (gs__likely(runs()))
         return 0;
+    gs__py_group.stack_above = GS__PYSTATE_ABOVE;
     int code = gs__group_add(&gs__py_group, "Python", WORKERS, WORKERS_MOST, &hooks);
     if (code == GS_OK)
         return 0;

@@ -29,6 +29,7 @@ typedef struct gs__state {
     PyTypeObject *async_type, *completions_type;               /* aio.c: AsyncOp, Completions */
     PyObject *aio;               /* aio.c: the module pygostop._aio; NULL before its first use */
     PyTypeObject *selected_type; /* select.c: Selected(index, value, ok) */
+    PyObject *gettrace, *getprofile; /* pytask.c: of threading; NULL before the first use */
     PyObject *blocking; /* pytask.c: pygostop._blocking.blocking; NULL before its first use */
     PyObject *
         task_var; /* pytask.c: the ContextVar with the Task on whose behalf a thread runs; or unset */
@@ -89,7 +90,8 @@ void gs__py_drop(PyObject *object);
 void gs__py_drop_object(void *object);
 /* An element's drop: `item` points at a PyObject *. */
 void gs__py_drop_item(void *item);
-/* Releases what is on the list; a load and a branch where there is nothing. Entry points call it. */
+/* Releases what is on the list; before, a Python task that was asked to gives way. A few loads where there is
+ * nothing. Entry points call it. */
 void gs__py_drops_run(void);
 
 /* ---- unscoped.c ---- */

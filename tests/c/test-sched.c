@@ -129,15 +129,17 @@ static int block_briefly(gs_call *call)
     return GS_OK;
 }
 
-TEST(blocking_calls_that_are_short_need_no_threads)
+/* At the worst all of them sit in one at once: a thread each, the workers, a sanitizer's. */
+TEST(blocking_calls_over_and_over_add_no_threads)
 {
+    int before = test_threads();
     test_workers(2);
     gs_task *tasks[16];
     for (int i = 0; i < 16; i++)
         tasks[i] = test_go(block_briefly, NULL);
     for (int i = 0; i < 16; i++)
         CHECK_EQ(test_join(tasks[i]), GS_OK);
-    CHECK(test_threads() <= 16);
+    CHECK(test_threads() <= before + 16 + 2 + 2);
 }
 
 /* ---- fairness ---- */
