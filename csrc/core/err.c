@@ -151,9 +151,19 @@ void gs__backoff(unsigned *round)
 
 void gs__lock_slow(gs__lock *lock)
 {
+    /* Each look takes the line away from the holder, whose next operations on the same channel would have
+     * found it in its cache: so the looks get rarer, and the holder gets on with several in a row. */
+    enum { PAUSES_MOST = 256, LOOKS = 12 };
     unsigned round = 0;
-    do {
-        while (atomic_load_explicit(&lock->held, memory_order_relaxed))
+    for (unsigned pauses = 1, looks = 0;; looks++) {
+        if (looks < LOOKS)
+            for (unsigned i = 0; i < pauses; i++)
+                gs__pause();
+        else
             gs__backoff(&round);
-    } while (!gs__trylock(lock));
+        if (pauses < PAUSES_MOST)
+            pauses *= 2;
+        if (!atomic_load_explicit(&lock->held, memory_order_relaxed) && gs__trylock(lock))
+            return;
+    }
 }
