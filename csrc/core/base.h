@@ -1,7 +1,7 @@
 /* base.h: what every file of the core stands on: assertions, atomics, the lock, clocks, memory.
  *
- * The lock (gs__lock) guards critical sections of a few dozen instructions that never wait, call out
- * or allocate. It spins, then gives its core away, so that a holder that lost its core gets one back.
+ * The lock (gs__lock) guards critical sections of a few dozen instructions that never wait nor call out;
+ * what grows by doubling (slabs of stacks, chunks of tasks, the heap of timers) may allocate in one. It spins, then gives its core away, so that a holder that lost its core gets one back.
  * Unlocking is a plain store: half the price of a mutex that has to look for sleepers. The one who
  * unlocks may be another task than the one that locked, on the same thread. */
 #ifndef GS__BASE_H

@@ -9,8 +9,8 @@
  *  - Work in a worker's own queues is never lost to a sleeping worker: its owner is awake. Work in the
  *    inbox is announced after it is queued, and a worker that goes to sleep looks at the inbox after it
  *    has said so: one of the two sees the other.
- *  - At most one worker of a group is being woken or searching without having found (`searching`), as
- *    each that finds work wakes the next. */
+ *  - While a worker of a group is being woken, or searches without having found (`searching` counts
+ *    both), nobody wakes another; as each that finds work wakes the next, none is forgotten. */
 #ifndef GS__SCHED_H
 #define GS__SCHED_H
 

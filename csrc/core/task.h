@@ -109,10 +109,6 @@ gs_task *gs__task_spawn(const gs__spawn *spawn, int *error);
 /* The running task, or NULL on a foreign thread. */
 gs_task *gs__task_current(void);
 
-static inline void gs__task_ref(gs_task *task)
-{
-    gs__ctx_ref(&task->ctx);
-}
 static inline void gs__task_unref(gs_task *task)
 {
     gs__ctx_unref(&task->ctx);

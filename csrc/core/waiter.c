@@ -171,7 +171,7 @@ unsigned gs__wait_for_claim(gs__party *self, gs__wait *wait)
 
 /* ---- waking ---- */
 
-void gs__wake(gs__party *party)
+static void wake(gs__party *party)
 {
     switch (party->kind) {
     case GS__PARTY_TASK:
@@ -202,7 +202,7 @@ static void wake_several(gs__party *party)
             gs__list_append(&ready, &task->link);
             n++;
         } else {
-            gs__wake(party);
+            wake(party);
         }
     }
     if (n)
@@ -217,5 +217,5 @@ void gs__wake_all(gs__wakes *wakes)
     if (party->next_woken)
         wake_several(party);
     else
-        gs__wake(party);
+        wake(party);
 }

@@ -8,7 +8,8 @@
  *  - claim is IDLE while the party runs. Only the party itself makes it WAITING, after all its
  *    waiters hang, and IDLE again, after it was claimed and woken. From WAITING it goes by one
  *    compare-and-swap to the outcome: that swap is the decision.
- *  - Who claimed a party wakes it, once, and holds no lock of the core while it does.
+ *  - Who claimed a party wakes it, once, and holds no lock of the core while it does. Claimed is not
+ *    enough to go on: until it is woken the party is on its waker's list.
  *  - A party that finds, having become WAITING, that one of its causes had happened before
  *    (a context done, a timer fired) claims itself. As both sides store first and load then,
  *    sequentially consistent, no wake-up falls between.
@@ -81,9 +82,8 @@ static inline void gs__wakes_add(gs__wakes *wakes, gs__party *party)
     *wakes->end = party;
     wakes->end = &party->next_woken;
 }
+/* No lock of the core is held. */
 void gs__wake_all(gs__wakes *wakes);
-/* Wakes a claimed party. No lock of the core is held. */
-void gs__wake(gs__party *party);
 
 /* The party that runs here: the task, or the thread's own. Never NULL: a thread without memory for
  * its record stops the process. Not to be kept across a park. */

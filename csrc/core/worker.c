@@ -1,7 +1,7 @@
 /* worker.c: a worker's thread: taking up tasks, leaving them, sleeping.
  *
  * A task leaves its stack either for the next task, directly, or for the scheduler's stack. What it
- * asked to be unlocked is unlocked by whoever runs next on this worker (gs__arrive), and only then is
+ * asked to be unlocked is unlocked by whoever runs next on this worker (arrive), and only then is
  * it off its stack (on_cpu clears) for the worker that is to resume it. While it leaves it may hold
  * locks of channels, so on that way only quick picks are made, and nobody is waited for: a task that
  * is itself not yet off its stack, or cannot start, is left to the scheduler. */
@@ -37,7 +37,8 @@ static void bury(gs__worker *w, gs_task *task)
     gs__task_unref(task);
 }
 
-void gs__arrive(gs__worker *w)
+/* Finishes what the one that ran before on this worker left to do. The first thing on each arrival. */
+static void arrive(gs__worker *w)
 {
     gs_task *left = w->left;
     if (!left)
@@ -58,7 +59,7 @@ void gs__arrive(gs__worker *w)
 static void arrive_on_task(gs_task *self)
 {
     gs__worker *w = self->worker;
-    gs__arrive(w);
+    arrive(w);
     if (w->group->hooks && w->group->hooks->on_resume)
         w->group->hooks->on_resume(w, self);
 }
@@ -194,7 +195,7 @@ static void run(gs__worker *w, gs_task *task)
     }
     take_up(w, task);
     gs__coro_switch(&w->coro, &task->coro, false);
-    gs__arrive(w);
+    arrive(w);
 }
 
 /* ---- sleeping ---- */

@@ -49,8 +49,6 @@ gs__worker *gs__this_worker(void);
 int gs__worker_start(gs__group *group);
 /* Ends all its workers, which have nothing to run any more. */
 void gs__group_stop(gs__group *group);
-/* Finishes what the one that ran before on this worker left to do. The first thing on each arrival. */
-void gs__arrive(gs__worker *worker);
 
 /* ---- sched.c, for worker.c and monitor.c ---- */
 

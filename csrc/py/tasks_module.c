@@ -1,9 +1,9 @@
-/* module.c: the extension module pygostop._tasks: each task as a capsule. The one file here that knows
- * Python. */
+/* tasks_module.c: the extension module pygostop._tasks: each task of csrc/tasks, which know no Python, as a
+ * capsule. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "tasks.h"
+#include "../tasks/tasks.h"
 
 #define DEF(f, signature) {GS_VERSION, 0, gs_tasks_##f, #f, signature}
 
