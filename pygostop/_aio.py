@@ -1,4 +1,4 @@
-"""The asyncio forms: receives, sends and selects that a coroutine awaits.
+"""The asyncio forms: receives, sends, selects, tasks and groups that a coroutine awaits.
 
 One descriptor a loop, no thread and no polling: an operation that cannot happen at once is left
 with the channels; whoever completes it, in C and without the GIL, makes the descriptor readable,
@@ -16,7 +16,7 @@ import concurrent.futures
 import weakref
 from typing import Any
 
-from pygostop._core import AsyncOp, Completions
+from pygostop._core import AsyncOp, Completions, Group, Task
 from pygostop._errors import ChannelClosed
 from pygostop._select import Selected
 
@@ -134,3 +134,97 @@ async def await_task(task: Any) -> Any:
         return task._outcome()
     except concurrent.futures.CancelledError as error:
         raise asyncio.CancelledError(*error.args) from error.__cause__
+
+
+class _Watch:
+    """Cancels the asyncio task that runs the body of an ``async with Group()`` once the group is done.
+
+    Nothing else would wake a body that awaits something of asyncio's own.
+    """
+
+    __slots__ = ("body", "before", "asked", "ended", "op", "pending")
+
+    def __init__(self, group: Group) -> None:
+        body = asyncio.current_task()
+        if body is None:
+            raise RuntimeError("async with Group() works inside a task of asyncio only")
+        loop = asyncio.get_running_loop()
+        home = _home_of(loop)
+        self.body = body
+        self.before = body.cancelling()
+        self.asked = self.ended = False
+        self.op = AsyncOp("Group", (group.ctx,), checkpoint=False)
+        self.pending = home.pending
+        if self.op.poll() or self.op.start(home.completions):
+            self.ask(None)
+        else:
+            self.pending[self.op] = future = loop.create_future()
+            future.add_done_callback(self.ask)
+
+    def ask(self, _: asyncio.Future[None] | None) -> None:
+        if not self.ended:
+            self.asked = True
+            self.body.cancel()
+
+    def end(self, raised: BaseException | None) -> BaseException | None:
+        """The body has ended: what it raised, but for a cancel that came from here alone."""
+        self.ended = True
+        self.pending.pop(self.op, None)
+        self.op.abandon()
+        if self.asked:
+            self.body.uncancel()
+            if isinstance(raised, asyncio.CancelledError) and not self.is_cancelled():
+                return None
+        return raised
+
+    def is_cancelled(self) -> bool:
+        """Whether somebody else cancelled the asyncio task since."""
+        return self.body.cancelling() > self.before
+
+
+async def enter_group(group: Group) -> Group:
+    """The body of ``Group.__aenter__``."""
+    group._begin()
+    try:
+        group._watch = _Watch(group)
+    except BaseException:
+        group._close_body(None)
+        group._finish(None, False)
+        raise
+    return group
+
+
+async def exit_group(group: Group, raised: BaseException | None) -> bool:
+    """The body of ``Group.__aexit__``: waits for the tasks, also where it is cancelled meanwhile."""
+    watch = group._watch
+    if watch is None:
+        raise RuntimeError(f"{group!r} was not entered by `async with`, or was left")
+    group._watch = None
+    raised = watch.end(raised)
+    group._close_body(raised)
+    cancelled: asyncio.CancelledError | None = None
+    to_deliver = watch.asked  # the cancel from there, where the body did not await any more
+    while to_deliver or group._busy:
+        try:
+            if to_deliver:
+                to_deliver = False
+                await asyncio.sleep(0)
+            else:
+                await wait_case(group._idle, checkpoint=False)
+        except asyncio.CancelledError as error:
+            if watch.is_cancelled():
+                cancelled = error
+                group.cancel(error)
+    swallowed = group._finish(raised, cancelled is not None)
+    if cancelled is not None:
+        raise cancelled
+    return swallowed
+
+
+async def go_in_group(group: Group, given: tuple[tuple[Any, ...], dict[str, Any]]) -> Task:
+    """The body of ``Group.go_async``."""
+    args, kwargs = given
+    places = group._places
+    if places is not None:
+        await wait_case(places)
+    return group._go_placed(*args, **kwargs)

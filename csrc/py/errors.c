@@ -44,7 +44,9 @@ static int given_cause(gs__state *state, gs_ctx *ctx, PyObject **given)
     *given = NULL;
     if (!cause)
         return 0;
-    if (cause->object)
+    if (cause->object && Py_IS_TYPE((PyObject *)cause->object, state->task_type))
+        *given = Py_XNewRef(gs__py_task_failure(cause->object)); /* crew.c */
+    else if (cause->object)
         *given = Py_NewRef((PyObject *)cause->object);
     else
         /* A C task may have said anything. */

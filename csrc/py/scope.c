@@ -198,18 +198,23 @@ static void refuse_exit(PyObject *left)
                  left);
 }
 
+PyObject *gs__py_scope_push(gs__state *state, PyObject *context)
+{
+    scope *self = new_scope(state, context, BLOCK);
+    if (self && enter(state, self) < 0)
+        Py_CLEAR(self);
+    return (PyObject *)self;
+}
+
 PyObject *gs__py_scope_enter(PyObject *context, PyObject *Py_UNUSED(none))
 {
     gs__py_ctx *ctx = (gs__py_ctx *)context;
     gs__py_drops_run();
     if (gs__py_check_generation(ctx->generation, context) < 0)
         return NULL;
-    scope *self = new_scope(ctx->state, context, BLOCK);
-    if (!self)
-        return NULL;
-    int code = enter(ctx->state, self);
-    Py_DECREF(self);
-    return code < 0 ? NULL : Py_NewRef(context);
+    PyObject *self = gs__py_scope_push(ctx->state, context);
+    Py_XDECREF(self);
+    return self ? Py_NewRef(context) : NULL;
 }
 
 /* What __exit__ was given. */
@@ -221,6 +226,31 @@ static PyObject *raised_of(PyObject *const *exc_info, Py_ssize_t n)
 static bool is_interrupt(PyObject *raised)
 {
     return raised != Py_None && PyErr_GivenExceptionMatches(raised, PyExc_KeyboardInterrupt);
+}
+
+int gs__py_scope_pop(gs__state *state, PyObject *left, PyObject *raised, PyObject *what)
+{
+    scope *top;
+    if (innermost(state, &top) < 0)
+        return -1;
+    scope *open = top;
+    while (open && (PyObject *)open != left)
+        open = is_interrupt(raised) ? (scope *)open->outer : NULL;
+    Py_XDECREF(top);
+    if (open)
+        return leave(state, open);
+    refuse_exit(what);
+    return -1;
+}
+
+gs_ctx *gs__py_scope_outside(PyObject *self)
+{
+    return in_force_of((scope *)((scope *)self)->outer);
+}
+
+gs_ctx *gs__py_scope_inside(PyObject *self)
+{
+    return in_force_of((scope *)self);
 }
 
 PyObject *gs__py_scope_exit(PyObject *context, PyObject *const *exc_info, Py_ssize_t n)
@@ -287,18 +317,7 @@ static PyObject *scope_exit(scope *self, PyObject *const *exc_info, Py_ssize_t n
 {
     gs__state *state = ((gs__py_ctx *)self->context)->state;
     PyObject *raised = raised_of(exc_info, n);
-    scope *top;
-    if (innermost(state, &top) < 0)
-        return NULL;
-    scope *open = top;
-    while (open && open != self)
-        open = is_interrupt(raised) ? (scope *)open->outer : NULL;
-    Py_XDECREF(top);
-    if (!open) {
-        refuse_exit((PyObject *)self);
-        return NULL;
-    }
-    if (leave(state, self) < 0)
+    if (gs__py_scope_pop(state, (PyObject *)self, raised, (PyObject *)self) < 0)
         return NULL;
     if (is_interrupt(raised) && gs__py_ctx_is_current(self->context) &&
         gs__py_running_stop(state, gs__py_ctx_of(self->context), raised) < 0)

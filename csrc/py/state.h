@@ -26,6 +26,7 @@ typedef struct gs__state {
     PyTypeObject *ticker_type;                                 /* clock.c: Ticker */
     PyTypeObject *task_type;                                   /* task.c */
     PyTypeObject *ctask_type;                                  /* ctask.c */
+    PyTypeObject *group_type;                                  /* group.c: Group */
     PyTypeObject *async_type, *completions_type;               /* aio.c: AsyncOp, Completions */
     PyObject *aio;               /* aio.c: the module pygostop._aio; NULL before its first use */
     PyTypeObject *selected_type; /* select.c: Selected(index, value, ok) */
@@ -52,6 +53,7 @@ int gs__py_clock_exec(PyObject *module, gs__state *state);
 int gs__py_runtime_exec(PyObject *module, gs__state *state);
 int gs__py_task_exec(PyObject *module, gs__state *state);
 int gs__py_ctask_exec(PyObject *module, gs__state *state);
+int gs__py_group_exec(PyObject *module, gs__state *state);
 int gs__py_pytask_exec(PyObject *module, gs__state *state);
 
 /* ---- errors.c: codes of the core to exceptions, in this one place ---- */
@@ -105,7 +107,7 @@ PyObject *gs__py_call_unscoped(PyObject *function, PyObject *arg);
  * object, with RuntimeError for a channel of a parent process. `*halves` gets 1 for receiving, 2 for
  * sending, 3 for both. */
 gs_chan *gs__py_chan_get(gs__state *state, PyObject *object, int *halves);
-/* A RecvChan on a channel of the core's own (a context's done channel). Takes over the caller's
+/* A RecvChan on a channel of the core's own (a context's done channel), of GS_BOOL. Takes over the caller's
  * reference, also where it fails. */
 PyObject *gs__py_chan_wrap_done(gs__state *state, gs_chan *ch);
 /* A RecvChan of `item` on a channel that `holder`, which it keeps, has a reference on. */
@@ -132,6 +134,15 @@ gs_ctx *gs__py_scope(gs__state *state);
 /* Puts the context of a task that begins in force, in place of what its maker had: 0 or -1. */
 int gs__py_scope_begin(gs__state *state, gs_ctx *ctx);
 
+/* The Scope put in force for the block of something that has one, and taken off again: see scope.c. A new
+ * reference; NULL with an exception. */
+PyObject *gs__py_scope_push(gs__state *state, PyObject *context);
+/* 0, or -1 with RuntimeError where it is not the innermost, and `raised` is no KeyboardInterrupt. */
+int gs__py_scope_pop(gs__state *state, PyObject *scope, PyObject *raised, PyObject *what);
+/* The context in force around it, borrowed, and in it. */
+gs_ctx *gs__py_scope_outside(PyObject *scope);
+gs_ctx *gs__py_scope_inside(PyObject *scope);
+
 /* ---- task.c ---- */
 
 /* The gs_task of a Task object, borrowed, or NULL: as of gs__py_ctx_get. */
@@ -139,6 +150,13 @@ gs_task *gs__py_task_get(gs__state *state, PyObject *object);
 /* The Task of a task just spawned, whose failure is reported where nobody fetches it. Takes over the
  * caller's reference, also where it fails. */
 PyObject *gs__py_task_wrap(gs__state *state, gs_task *task);
+/* go(args[0], *args[1:], name=…, thread=…) as `call`, below `parent`: a Task, or NULL. `name` and `thread`
+ * are as given, NULL where they were not. */
+PyObject *gs__py_go(gs__state *state, const char *call, PyObject *const *args, Py_ssize_t nargs,
+                    gs_ctx *parent, PyObject *name, PyObject *thread);
+/* The failure of an ended task that failed, borrowed; it does not count as fetched. NULL with an
+ * exception. */
+PyObject *gs__py_task_failure(PyObject *task);
 
 /* ---- ctask.c ---- */
 

@@ -435,6 +435,42 @@ static void task_dealloc(gs__py_task *self)
 
 /* ---- functions of the module ---- */
 
+PyObject *gs__py_go(gs__state *state, const char *call, PyObject *const *args, Py_ssize_t nargs,
+                    gs_ctx *parent, PyObject *name_object, PyObject *thread_object)
+{
+    const char *name = NULL;
+    if (nargs < 1) {
+        PyErr_Format(PyExc_TypeError, "%s() missing its first argument: what to start", call);
+        return NULL;
+    }
+    if (name_object && name_object != Py_None) {
+        if (!PyUnicode_Check(name_object)) {
+            PyErr_Format(PyExc_TypeError, "%s() name must be a str or None, not %.100s", call,
+                         Py_TYPE(name_object)->tp_name);
+            return NULL;
+        }
+        if (!(name = PyUnicode_AsUTF8(name_object)))
+            return NULL;
+    }
+    int thread = thread_object ? PyObject_IsTrue(thread_object) : 0;
+    if (thread < 0)
+        return NULL;
+    if (Py_IS_TYPE(args[0], state->ctask_type)) {
+        if (!thread)
+            return gs__py_ctask_go(state, args[0], args + 1, nargs - 1, parent, name);
+        PyErr_Format(PyExc_TypeError,
+                     "%s() thread=True is for Python callables: a CTask that blocks its thread "
+                     "says so with gs_block_begin",
+                     call);
+        return NULL;
+    }
+    if (PyCallable_Check(args[0]))
+        return gs__py_pytask_go(state, args[0], args + 1, nargs - 1, parent, name, thread > 0);
+    PyErr_Format(PyExc_TypeError, "%s() needs a callable or a CTask, not %.100s", call,
+                 Py_TYPE(args[0])->tp_name);
+    return NULL;
+}
+
 PyDoc_STRVAR(
     go_doc,
     "go(fn, /, *args, ctx=None, name=None, thread=False)\n--\n\n"
@@ -449,31 +485,8 @@ static PyObject *go(PyObject *module, PyObject *const *args, Py_ssize_t nargs, P
     const gs__py_params params = {"go", 0, 0, {"ctx", "name", "thread", NULL}};
     PyObject *options[3];
     gs__py_drops_run();
-    if (nargs < 1) {
-        PyErr_SetString(PyExc_TypeError, "go() missing its first argument: what to start");
-        return NULL;
-    }
     if (gs__py_args(&params, args + nargs, 0, kwnames, options) < 0)
         return NULL;
-    const char *name = NULL;
-    if (options[1] && options[1] != Py_None) {
-        if (!PyUnicode_Check(options[1])) {
-            PyErr_Format(PyExc_TypeError, "go() name must be a str or None, not %.100s",
-                         Py_TYPE(options[1])->tp_name);
-            return NULL;
-        }
-        if (!(name = PyUnicode_AsUTF8(options[1])))
-            return NULL;
-    }
-    int thread = options[2] ? PyObject_IsTrue(options[2]) : 0;
-    if (thread < 0)
-        return NULL;
-    if (thread && Py_IS_TYPE(args[0], state->ctask_type)) {
-        PyErr_SetString(PyExc_TypeError,
-                        "go() thread=True is for Python callables: a CTask that blocks its "
-                        "thread says so with gs_block_begin");
-        return NULL;
-    }
     gs_ctx *parent;
     if (options[0] && options[0] != Py_None) {
         parent = gs__py_ctx_get(state, options[0]);
@@ -487,14 +500,7 @@ static PyObject *go(PyObject *module, PyObject *const *args, Py_ssize_t nargs, P
     } else if (!(parent = gs__py_scope(state))) {
         return NULL;
     }
-    PyObject *task = NULL;
-    if (Py_IS_TYPE(args[0], state->ctask_type))
-        task = gs__py_ctask_go(state, args[0], args + 1, nargs - 1, parent, name);
-    else if (PyCallable_Check(args[0]))
-        task = gs__py_pytask_go(state, args[0], args + 1, nargs - 1, parent, name, thread > 0);
-    else
-        PyErr_Format(PyExc_TypeError, "go() needs a callable or a CTask, not %.100s",
-                     Py_TYPE(args[0])->tp_name);
+    PyObject *task = gs__py_go(state, "go", args, nargs, parent, options[1], options[2]);
     gs__ctx_unref(parent);
     return task;
 }

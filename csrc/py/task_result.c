@@ -75,6 +75,12 @@ static PyObject *raise_canceled(gs__py_task *self)
     return NULL;
 }
 
+PyObject *gs__py_task_failure(PyObject *task)
+{
+    gs__py_task *self = (gs__py_task *)task;
+    return resolve(self) < 0 ? NULL : self->error;
+}
+
 PyObject *gs__py_task_error(gs__py_task *self)
 {
     if (gs__task_was_canceled(self->task))
