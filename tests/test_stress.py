@@ -1,0 +1,61 @@
+"""The short forms of the programs in tests/stress, and what many tasks leave behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from support import HERE
+
+
+def test_a_storm_accounts_for_every_value() -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", str(HERE / "stress" / "storm.py"), "--seconds", "3"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "all accounted for" in done.stdout
+
+
+def test_memory_is_flat_over_a_hundred_thousand_tasks(run_python) -> None:
+    """Objects and resident pages, of tasks that end, fail, are cancelled, and are members of groups."""
+    done = run_python("""
+        import gc, os, sys
+        import pygostop as gs
+
+        def resident():
+            with open("/proc/self/statm") as statm:
+                return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+        def fails():
+            raise ValueError
+
+        def ten_thousand():
+            for _ in range(10):
+                with gs.Group() as group:
+                    for task in [group.go(int) for _ in range(400)]:
+                        task.result()
+                    for task in [group.go(gs.sleep, None) for _ in range(400)]:
+                        task.cancel()
+                try:
+                    with gs.Group() as group:
+                        for _ in range(100):
+                            group.go(fails)
+                except* ValueError:
+                    pass
+                tasks = [gs.go(fails) for _ in range(100)]
+                assert all(isinstance(task.exception(), ValueError) for task in tasks)
+            del tasks, task, group
+            gc.collect()
+            gs.checkpoint()
+            return sys.getallocatedblocks(), resident()
+
+        for _ in range(3):
+            before = ten_thousand()
+        for _ in range(10):
+            after = ten_thousand()
+        print(after[0] - before[0] < 500, after[1] - before[1] < 1 << 20, after, before)
+    """)
+    assert done.stdout.startswith("True True"), done
