@@ -1,4 +1,5 @@
-/* sched.c: who runs next: ready queues, stealing, waking workers. What holds: sched.h.
+/* sched.c: who runs next: ready queues, stealing, waking workers. What holds: sched.h; models/sleep.pml
+ * checks that no task is forgotten.
  *
  * Lock order: a group's lock and a worker's lock are leaves, and never held together. */
 #include "sched.h"
@@ -303,24 +304,30 @@ static bool below_target(gs__group *group)
 
 void gs__wake_worker(gs__group *group)
 {
-    int none = 0;
-    if (atomic_load(&group->searching) || !below_target(group) ||
-        !atomic_compare_exchange_strong(&group->searching, &none, 1))
-        return;
-    gs__acquire(&group->lock);
-    gs__link *l = gs__list_pop(&group->idle);
-    if (l) {
-        atomic_fetch_sub(&group->n_idle, 1);
-        gs__container(l, gs__worker, idle_link)->woken_to_search = true;
+    for (;;) {
+        int none = 0;
+        if (atomic_load(&group->searching) || !below_target(group) ||
+            !atomic_compare_exchange_strong(&group->searching, &none, 1))
+            return;
+        gs__acquire(&group->lock);
+        gs__link *l = gs__list_pop(&group->idle);
+        if (l) {
+            atomic_fetch_sub(&group->n_idle, 1);
+            gs__container(l, gs__worker, idle_link)->woken_to_search = true;
+        }
+        gs__release(&group->lock);
+        if (l) {
+            wake_sleeping(gs__container(l, gs__worker, idle_link));
+            return;
+        }
+        atomic_fetch_sub(&group->searching, 1);
+        if (atomic_load(&group->n_workers) < group->limit && gs__worker_start(group) == GS_OK)
+            return;
+        /* Who queued something while this one counted as searching woke nobody, and workers may have gone to
+         * sleep since. Without a thread more, those that are awake do the work. */
+        if (!atomic_load(&group->inbox_count) || !atomic_load(&group->n_idle))
+            return;
     }
-    gs__release(&group->lock);
-    if (l) {
-        wake_sleeping(gs__container(l, gs__worker, idle_link));
-        return;
-    }
-    atomic_fetch_sub(&group->searching, 1);
-    if (atomic_load(&group->n_workers) < group->limit)
-        gs__worker_start(group); /* without a thread more, those there are do the work */
 }
 
 void gs__stop_searching(gs__worker *w, bool found)

@@ -5,7 +5,8 @@
  * where none is ready, all channels are locked, in the order of their addresses, and looked at once
  * more: so "nothing was ready" is true of one moment. To wait, the select then hangs a waiter on each,
  * still under all locks, and lets go of them when it has left its stack. Contexts and tasks once done
- * stay done, so their waiters may hang before and are looked at after (see waiter.h). */
+ * stay done, so their waiters may hang before and are looked at after (see waiter.h). models/select.pml
+ * checks that a select ends by one case. */
 #include "select.h"
 
 #include "debug.h"

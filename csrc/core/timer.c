@@ -1,5 +1,5 @@
 /* timer.c: see timer.h. `lock` guards the heap. It is taken with a context's lock held, never the
- * other way; what fires is claimed or referenced under it and finished after it. */
+ * other way; what fires is claimed or referenced under it and finished after it: models/timer.pml. */
 #include "timer.h"
 
 #include "ctx.h"

@@ -1,4 +1,5 @@
-/* waiter.c: the party that runs here, waiting until it is claimed, waking. See waiter.h. */
+/* waiter.c: the party that runs here, waiting until it is claimed, waking. See waiter.h;
+ * models/park.pml checks it. */
 #define _GNU_SOURCE
 #include "waiter.h"
 
