@@ -13,18 +13,16 @@ import argparse
 import json
 import os
 import pathlib
-import platform
 import shutil
-import statistics
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-BUILD = ROOT / "build" / "benchmarks"
-INVOCATION_SECONDS = 120  # after which one that hangs is ended
-BUSY = 0.5  # load average from which others disturb the figures
+sys.path.insert(0, str(HERE.parent))
+
+from common import (BUILD, ROOT, CannotRun, Result, Samples, in_turn, invoke, machine, number,
+                    percent, print_load, print_reasons, print_table, run_quietly, say_progress)
 
 PYGOSTOP, GO, FLOOR = "pygostop", "go", "floor"
 
@@ -77,36 +75,7 @@ ROWS = [
 ]
 
 
-class CannotRun(Exception):
-    """Why a program or a row cannot run, in words for the table."""
-
-
-@dataclass
-class Result:
-    samples: dict[str, list[float]] = field(default_factory=dict)  # by side, in the row's unit
-    reasons: dict[str, str] = field(default_factory=dict)  # by side: why it has none
-
-    def median(self, side: str) -> float | None:
-        values = self.samples.get(side)
-        return statistics.median(values) if values else None
-
-    def spread(self, side: str) -> float | None:
-        """Half the distance between the quartiles, in parts of the median."""
-        values = self.samples.get(side, [])
-        if len(values) < 4:
-            return None
-        low, middle, high = statistics.quantiles(values, n=4)
-        return (high - low) / 2 / middle
-
-
 # ---- the programs ----
-
-
-def run_quietly(command: list[str], **options) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, **options)
-    if done.returncode:
-        sys.stderr.write(done.stdout + done.stderr)
-        raise CannotRun(f"{' '.join(command)} failed with status {done.returncode}")
 
 
 def build_core() -> pathlib.Path:
@@ -139,23 +108,6 @@ def go_version() -> str | None:
     return done.stdout.strip() or None
 
 
-def invoke(command: list[str], environment: dict[str, str]) -> dict[str, list[float]]:
-    """One run of a program: its numbers by key."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=INVOCATION_SECONDS,
-                              env={**os.environ, **environment})
-    except subprocess.TimeoutExpired:
-        raise CannotRun(f"did not end within {INVOCATION_SECONDS} s") from None
-    if done.returncode:
-        words = done.stderr.strip().splitlines() or [f"ended with status {done.returncode}"]
-        raise CannotRun(words[-1])
-    numbers: dict[str, list[float]] = {}
-    for line in done.stdout.splitlines():
-        key, value = line.split()
-        numbers.setdefault(key, []).append(float(value))
-    return numbers
-
-
 # ---- measuring ----
 
 
@@ -170,7 +122,7 @@ class Bench:
             except CannotRun as reason:
                 self.missing[side] = str(reason)
 
-    def once(self, side: str, row: Row) -> dict[str, list[float]]:
+    def once(self, side: str, row: Row) -> Samples:
         measure = [str(self.scale), str(self.samples)]
         program = PYGOSTOP if side == FLOOR else side
         if program in self.missing:
@@ -184,26 +136,13 @@ class Bench:
     def measure(self, rows: list[Row]) -> list[Result]:
         """The rows of one program's row: they share its runs."""
         first = rows[0]
-        results = [Result() for _ in rows]
         sides = [PYGOSTOP] + [GO] * first.go + [FLOOR] * (first.floor is not None)
         if first.workers > (os.cpu_count() or 1):
             return [Result(reasons=dict.fromkeys(sides, f"needs {first.workers} cores"))
                     for _ in rows]
-        for _ in range(self.rounds):
-            for side in sides:
-                if side in results[0].reasons:
-                    continue
-                try:
-                    numbers = self.once(side, first)
-                except CannotRun as reason:
-                    for result in results:
-                        result.samples.pop(side, None)
-                        result.reasons[side] = str(reason)
-                    continue
-                for row, result in zip(rows, results):
-                    values = [value / PER_UNIT[row.unit] for value in numbers[row.key]]
-                    result.samples.setdefault(side, []).extend(values)
-        return results
+        samples, reasons = in_turn(self.rounds, sides, lambda side: self.once(side, first))
+        return [Result({side: [value / PER_UNIT[row.unit] for value in numbers[row.key]]
+                        for side, numbers in samples.items()}, reasons) for row in rows]
 
 
 def groups(rows: list[Row]) -> list[list[Row]]:
@@ -218,17 +157,6 @@ def groups(rows: list[Row]) -> list[list[Row]]:
 
 
 # ---- the table ----
-
-
-def number(value: float | None, unit: str = "") -> str:
-    if value is None:
-        return "–"
-    digits = 0 if value >= 100 else 1 if value >= 10 else 2
-    return f"{value:,.{digits}f} {unit}".strip()
-
-
-def percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.0%}"
 
 
 def verdict(row: Row, result: Result) -> str:
@@ -255,36 +183,6 @@ def cells(row: Row, result: Result) -> tuple[str, ...]:
             percent(result.spread(GO)), percent(result.spread(PYGOSTOP)))
 
 
-def print_table(lines: list[tuple[str, ...]]) -> None:
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    for i, line in enumerate(lines):
-        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |")
-        if i == 0:
-            print("|-" + "-|-".join("-" * width for width in widths) + "-|")
-
-
-def print_reasons(rows: list[Row], results: list[Result]) -> None:
-    """Each reason once, with the rows that it keeps from running."""
-    titles: dict[tuple[str, str], list[str]] = {}
-    for row, result in zip(rows, results):
-        for side, reason in result.reasons.items():
-            titles.setdefault((side, reason), []).append(f"{row.name}/{row.workers}")
-    for (side, reason), names in titles.items():
-        where = "no row" if len(names) == len(rows) else ", ".join(names)
-        verb = "ran" if where == "no row" else "could not run"
-        print(f"{side}: {where} {verb}: {reason}")
-
-
-def processor() -> str:
-    try:
-        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true",
@@ -301,25 +199,20 @@ def main() -> int:
 
     BUILD.mkdir(parents=True, exist_ok=True)
     bench = Bench(options.quick)
-    machine = {"processor": processor(), "cores": os.cpu_count(), "system": platform.platform(),
-               "go": go_version()}
-    print(f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, "
-          f"{machine['go'] or 'no Go'}; {bench.rounds} rounds of {bench.samples} samples, medians")
-    load = os.getloadavg()[0]
-    if load > BUSY:
-        print(f"something else keeps this machine busy (load {load:.1f}): the figures are rough")
+    here = {**machine(), "go": go_version()}
+    print(f"{here['processor']}, {here['cores']} cores, {here['system']}, "
+          f"{here['go'] or 'no Go'}; {bench.rounds} rounds of {bench.samples} samples, medians")
+    print_load()
     results: list[Result] = []
     for group in groups(rows):
-        if sys.stderr.isatty():
-            print(f"\r\033[K{group[0].title} ...", end="", file=sys.stderr, flush=True)
+        say_progress(group[0].title)
         results += bench.measure(group)
-    if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
+    say_progress("")
     print_table([HEAD] + [cells(row, result) for row, result in zip(rows, results)])
-    print_reasons(rows, results)
+    print_reasons((f"{row.name}/{row.workers}", result) for row, result in zip(rows, results))
     if options.json:
         options.json.write_text(json.dumps(
-            {"machine": machine, "quick": options.quick,
+            {"machine": here, "quick": options.quick,
              "rows": [{"title": row.title, "row": row.name, "workers": row.workers,
                        "key": row.key, "unit": row.unit, "at_most_times_go": row.at_most,
                        "limit": row.limit, "samples": result.samples, "reasons": result.reasons}
