@@ -1,12 +1,15 @@
 /* ctask.c: the CTask type: a C function that can be started as a task, and where it came from.
  *
- * A CTask never changes once made. It keeps alive what it was made from (a ctypes function and its
- * library, a capsule, a cffi pointer), and each task that it started keeps it (task_args.c). */
+ * A CTask never changes once made. It keeps alive what it was made from (a ctypes function, a capsule,
+ * what a compiler made at run time), and each task that it started keeps it (task_args.c). A shared library
+ * that its function lies in stays loaded for good, whoever loaded it: library.c says why. */
+#define _GNU_SOURCE
 #include "block.h"
 #include "debug.h"
 #include "py_task.h"
 #include "task_args.h"
 
+#include <dlfcn.h>
 #include <structmember.h>
 
 typedef struct gs__ctask {
@@ -200,13 +203,29 @@ static int set_signature(gs__ctask *self, PyObject *signature, const origin *fro
     return self->signature ? 0 : -1;
 }
 
-/* In the instance's own dictionary, which comes before the docstring of the type. */
+/* In the instance's own dictionary, which comes before the docstring of the type. Without a docstring
+ * help() is to show the signature at least, where there is one. */
 static int set_doc(gs__ctask *self, PyObject *doc)
 {
-    if (doc == Py_None)
+    PyObject *text = NULL;
+    if (doc != Py_None)
+        text = Py_NewRef(doc);
+    else if (self->signature)
+        text = gs__signature_text(self->signature, self->name);
+    else
         return 0;
-    self->dict = PyDict_New();
-    return self->dict ? PyDict_SetItemString(self->dict, "__doc__", doc) : -1;
+    self->dict = text ? PyDict_New() : NULL;
+    int code = self->dict ? PyDict_SetItemString(self->dict, "__doc__", text) : -1;
+    Py_XDECREF(text);
+    return code;
+}
+
+/* A cffi library, for one, is closed with the last reference on it, which its functions are none of. */
+static void keep_loaded(const void *address)
+{
+    Dl_info found;
+    if (dladdr(address, &found) && found.dli_fname)
+        dlopen(found.dli_fname, RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD | RTLD_NODELETE);
 }
 
 static PyObject *ctask_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -249,9 +268,11 @@ static PyObject *ctask_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->fn = (gs_fn *)(uintptr_t)from.address;
     self->source = Py_NewRef(source);
     self->pinned = pinned;
-    if (set_doc(self, doc) < 0 || stack_size_from(stack_size, &self->stack_size) < 0 ||
-        set_name(self, name, &from) < 0 || set_signature(self, signature, &from) < 0)
+    if (stack_size_from(stack_size, &self->stack_size) < 0 || set_name(self, name, &from) < 0 ||
+        set_signature(self, signature, &from) < 0 || set_doc(self, doc) < 0)
         Py_CLEAR(self);
+    else
+        keep_loaded(from.address);
 done:
     Py_XDECREF(from.held);
     return (PyObject *)self;
