@@ -33,12 +33,13 @@ static void *refuse(gs__state *state, PyObject *path, const char *fmt, ...)
 static void *open_file(gs__state *state, PyObject *path)
 {
     const char *why = NULL;
-    void *handle;
-    Py_BEGIN_ALLOW_THREADS handle =
-        dlopen(PyBytes_AS_STRING(path), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    PyThreadState *saved = PyEval_SaveThread();
+    void *handle = dlopen(PyBytes_AS_STRING(path), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!handle)
         why = dlerror();
-    Py_END_ALLOW_THREADS if (handle) return handle;
+    PyEval_RestoreThread(saved);
+    if (handle)
+        return handle;
     PyObject *words = PyUnicode_DecodeFSDefault(why ? why : "no reason was given");
     if (words)
         refuse(state, path, "cannot be loaded: %U", words);
@@ -115,10 +116,10 @@ static PyObject *describe_tasks(gs__state *state, PyObject *path, void *handle,
     return tasks;
 }
 
-PyDoc_STRVAR(open_library_doc, "_open_library(path, /)\n--\n\n"
-                               "Load the shared library at path, bytes, for good: its tasks, as "
-                               "pairs of a name and a\n"
-                               "capsule. Error where it cannot be loaded or tells of no tasks.");
+PyDoc_STRVAR(open_library_doc,
+             "_open_library(path, /)\n--\n\n"
+             "Load the shared library at path, bytes, for good: its tasks, as pairs of a name\n"
+             "and a capsule. Error where it cannot be loaded or tells of no tasks.");
 static PyObject *open_library(PyObject *module, PyObject *path)
 {
     gs__state *state = gs__py_state(module);
