@@ -198,7 +198,12 @@ class Build:
     def key(self, deadline: float) -> str:
         """Names what comes of it, in the cache."""
         words = [word for word in (*self.language, *self.linking) if word != self.file]
-        told = repr((self.compiler.words, self.compiler.identity, words, self.linked(), os.uname().machine))
+        told = repr(
+            (
+                *(self.request.name, words, self.linked()),
+                *(self.compiler.words, self.compiler.identity, os.uname().machine),
+            )
+        )
         digest = hashlib.blake2b(told.encode("utf-8", "surrogateescape"), digest_size=20)
         digest.update(self.preprocess(deadline))
         return digest.hexdigest()
