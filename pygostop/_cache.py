@@ -156,10 +156,14 @@ def workspace(cache: str) -> Iterator[str]:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def _open_own(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
 def _read_own(path: str) -> bytes | None:
     """What is in a regular file that nobody else could have written; None: there is none."""
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        with open(path, "rb", opener=_open_own) as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & _OTHERS:
                 return None
@@ -179,7 +183,7 @@ def store(path: str, built: str) -> None:
     with open(built, "rb") as file:
         data = file.read()
     fresh = built + ".sealed"
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o700), "wb") as file:
+    with open(fresh, "xb", opener=lambda path, flags: os.open(path, flags, 0o700)) as file:
         file.write(_sealed(data))
     os.replace(fresh, path)
 

@@ -161,8 +161,11 @@ class Build:
         raise CompileError((why + said).strip(), said, tuple(command))
 
     def preprocess(self, deadline: float) -> bytes:
-        """What the compiler will see, and all macros, so that it tells the compiler and the machine too."""
-        output, _ = self._run(self._command(*self.language, "-E", "-dD", "-w"), deadline)
+        """What the compiler will see, and all macros, so that it tells the compiler and the machine too.
+
+        Without -g the current directory is not in it.
+        """
+        output, _ = self._run(self._command(*self.language, "-E", "-dD", "-w", "-g0"), deadline)
         return output.replace(os.fsencode(self.file), b"")
 
     def compile(self, deadline: float) -> str:

@@ -12,6 +12,7 @@ import errno
 import hashlib
 import os
 import stat
+import struct
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -102,11 +103,27 @@ def open_library(path: str, shown: str) -> dict[str, CTask]:
 
 def read_file(path: str) -> tuple[bytes, os.stat_result]:
     """All of a regular file. OSError for what is none: a directory, a pipe that nobody would write."""
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+    with open(path, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "no regular file", path)
         return file.read(), found
+
+
+def _is_torn(data: bytes) -> bool:
+    """Whether the end of an ELF file is missing. The loader would touch what is not there, and crash."""
+    if len(data) < 64 or data[:5] != b"\x7fELF\x02":
+        return False  # that is for the loader to say
+    order = "<" if data[5] == 1 else ">"
+    (start,) = struct.unpack_from(order + "Q", data, 32)
+    size, count = struct.unpack_from(order + "HH", data, 54)
+    if start + size * count > len(data) or size < 56:
+        return True
+    for at in range(start, start + size * count, size):
+        kind, _, offset, _, _, length = struct.unpack_from(order + "IIQQQQ", data, at)
+        if kind == 1 and offset + length > len(data):  # PT_LOAD
+            return True
+    return False
 
 
 def _copy(path: str, data: bytes) -> str | None:
@@ -138,6 +155,8 @@ def _load_in_place(path: str, found: os.stat_result, shown: str) -> dict[str, CT
 
 def _load(path: str, shown: str) -> dict[str, CTask]:
     data, found = read_file(path)
+    if _is_torn(data):
+        raise Error(f"{shown!r} cannot be loaded: its end is missing; is it still being written?")
     key = path, hashlib.blake2b(data).digest()
     if key not in _loaded:
         # What it says of its own place, to find libraries beside it, would not hold for a copy.
