@@ -126,6 +126,13 @@ def process_directory() -> str:
         return _own[1]
 
 
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # a thread of the parent may have held it
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
 # ---- the user's cache ----
 
 

@@ -23,7 +23,7 @@ import pygostop
 from pygostop import _cache, _core
 from pygostop._compiler import Compiler, find_compiler, run
 from pygostop._errors import CompileError
-from pygostop._native import Library, open_library, read_file
+from pygostop._native import Library, make_tasks, open_library, read_file
 
 log = logging.getLogger("pygostop.compile")
 
@@ -251,7 +251,7 @@ def compile(
         path = os.path.join(cache, f"{stem}-{build.key(deadline)}.so")
         if not _cache.find(path):
             _cache.store(path, build.compile(deadline))
-    return Library(path, open_library(path, request.name))
+    return Library(path, make_tasks(open_library(path, request.name), request.name))
 
 
 compile.__module__ = "pygostop"

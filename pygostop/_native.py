@@ -3,7 +3,8 @@
 What always holds, guarded by ``_lock``: what was loaded stays loaded until the process ends (csrc/py/library.c
 says why), so what was loaded once is not loaded again: ``_loaded`` has it by the file's path and
 contents. A file that is loaded from where it lies is in ``_in_place``; all others are loaded from a copy, so
-that nothing that becomes of the file touches the tasks that run.
+that nothing that becomes of the file touches the tasks that run. Nobody parks while holding the lock, which
+belongs to a thread and not to a task: no CTask is made under it, as that gives way to other tasks.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from pygostop import _cache, _core
 from pygostop._core import CTask
 from pygostop._errors import Error
 
+_Capsules = list[tuple[str, object]]
 _lock = threading.Lock()
-_loaded: dict[tuple[str, bytes], dict[str, CTask]] = {}
+_loaded: dict[tuple[str, bytes], _Capsules] = {}
 _in_place: dict[str, list[tuple[int, int]]] = {}  # device and inode of each file that was at the path
 
 
@@ -32,8 +34,9 @@ class Library:
     """The C tasks of a shared library, as ``load`` and ``compile`` give them.
 
     Each is a ``CTask``, as an attribute and as an item: ``library.primes``, ``library["primes"]``. Iterating
-    gives their names, ``len`` their number; ``help(library)`` shows their arguments. ``path`` is
-    the file, as it was given. The library stays loaded until the process ends.
+    gives their names, ``len`` their number; ``help(library)`` shows their arguments. The library stays
+    loaded until the process ends. ``CTask(library.primes, stack_size=2**20)`` makes a task of it that has
+    a larger stack.
     """
 
     def __init__(self, path: str, tasks: dict[str, CTask]) -> None:
@@ -85,19 +88,24 @@ class Library:
 Library.__module__ = "pygostop"
 
 
-def open_library(path: str, shown: str) -> dict[str, CTask]:
-    """Loads the file for good. Error, which calls it ``shown``, where it is no library of tasks."""
-    tasks: dict[str, CTask] = {}
+def open_library(path: str, shown: str) -> _Capsules:
+    """Loads the file for good: what it tells of each task. Error, which calls it ``shown``, where it is none."""
     try:
-        for name, capsule in _core._open_library(os.fsencode(path)):
-            if name in tasks:
-                raise Error(f"{path!r} lists the task {name!r} twice in GS_EXPORT")
-            try:
-                tasks[name] = CTask(capsule)
-            except ValueError as error:
-                raise Error(f"{path!r} has a task {name!r} whose GS_SIG is wrong: {error}") from None
+        return _core._open_library(os.fsencode(path))
     except Error as error:
-        raise Error(str(error).replace(path, shown)) from None
+        raise Error(f"{shown!r} {str(error).replace(path, shown)}") from None
+
+
+def make_tasks(capsules: _Capsules, shown: str) -> dict[str, CTask]:
+    """The tasks by their names. Error where GS_EXPORT has one twice, or a signature that is none."""
+    tasks: dict[str, CTask] = {}
+    for name, capsule in capsules:
+        if name in tasks:
+            raise Error(f"{shown!r} lists the task {name!r} twice in GS_EXPORT")
+        try:
+            tasks[name] = CTask(capsule)
+        except ValueError as error:
+            raise Error(f"{shown!r} has a task {name!r} whose GS_SIG is wrong: {error}") from None
     return tasks
 
 
@@ -138,7 +146,7 @@ def _copy(path: str, data: bytes) -> str | None:
     return copied
 
 
-def _load_in_place(path: str, found: os.stat_result, shown: str) -> dict[str, CTask]:
+def _load_in_place(path: str, found: os.stat_result, shown: str) -> _Capsules:
     """The loader knows what it has by the spelling of the path, and by the inode."""
     before = _in_place.setdefault(path, [])
     inode = found.st_dev, found.st_ino
@@ -148,12 +156,12 @@ def _load_in_place(path: str, found: os.stat_result, shown: str) -> dict[str, CT
             "file: write another file and rename that, or start the process again"
         )
     directory, name = os.path.split(path)
-    tasks = open_library(os.path.join(directory, *["."] * len(before), name), shown)
+    capsules = open_library(os.path.join(directory, *["."] * len(before), name), shown)
     before.append(inode)
-    return tasks
+    return capsules
 
 
-def _load(path: str, shown: str) -> dict[str, CTask]:
+def _load(path: str, shown: str) -> _Capsules:
     data, found = read_file(path)
     if _is_torn(data):
         raise Error(f"{shown!r} cannot be loaded: its end is missing; is it still being written?")
@@ -184,7 +192,16 @@ def load(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> Library:
     """
     shown = os.fsdecode(path)
     with _lock:
-        return Library(shown, _load(os.path.realpath(shown), shown))
+        capsules = _load(os.path.realpath(shown), shown)
+    return Library(shown, make_tasks(capsules, shown))
 
 
 load.__module__ = "pygostop"
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # a thread of the parent may have held it
+
+
+os.register_at_fork(after_in_child=_after_fork)

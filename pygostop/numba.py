@@ -22,7 +22,6 @@ allocated before is not freed. In place of pointers to items there are arrays an
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -150,11 +149,11 @@ def _cast(context: Any, builder: Any, value: Any, given: Any, wanted: Any) -> An
     return context.cast(builder, value, given, wanted)
 
 
-def _function(name: str) -> Callable[..., Any]:
+def _function(name: str) -> Any:
     """The call of that name, with the arguments that it has in the table."""
     _, returns, takes = _TABLE[name]
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def emit(typingctx: Any, call: Any, values: Any) -> Any:
         if len(values) != len(takes):
             raise TypingError(f"gs_{name}() takes {1 + len(takes)} arguments ({1 + len(values)} given)")
@@ -172,11 +171,11 @@ def _function(name: str) -> Callable[..., Any]:
 
         return returns(_pointer, values), codegen
 
-    @register_jitable  # type: ignore[untyped-decorator]
-    def function(call, *values):  # type: ignore[no-untyped-def]
+    @register_jitable
+    def function(call, *values):
         return emit(call, values)
 
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 gs_nargs = _function("nargs")
@@ -200,7 +199,7 @@ gs_progress = _function("progress")
 # ---- stopping: one load, as in C ----
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _signal(typingctx: Any, call: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         place = builder.gep(given[0], [_word(_SIGNAL)])
@@ -212,15 +211,15 @@ def _signal(typingctx: Any, call: Any) -> Any:
 _checkpoint = _function("checkpoint")
 
 
-@register_jitable  # type: ignore[untyped-decorator]
-def gs_checkpoint(call):  # type: ignore[no-untyped-def]
+@register_jitable
+def gs_checkpoint(call):
     if _signal(call) != 0:
         return _checkpoint(call)
     return numba.int32(0)
 
 
-@register_jitable  # type: ignore[untyped-decorator]
-def gs_cancelled(call):  # type: ignore[no-untyped-def]
+@register_jitable
+def gs_cancelled(call):
     return (_signal(call) & 1) != 0
 
 
@@ -242,7 +241,7 @@ def _item(kind: Any) -> tuple[Any, int]:
     return item, code | item.bitwidth // 8 << 8
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _arg_array(typingctx: Any, call: Any, i: Any, dtype: Any) -> Any:
     item, code = _item(dtype)
 
@@ -258,14 +257,14 @@ def _arg_array(typingctx: Any, call: Any, i: Any, dtype: Any) -> Any:
     return types.Tuple((types.CPointer(item), types.intp))(_pointer, i, dtype), codegen
 
 
-@register_jitable  # type: ignore[untyped-decorator]
-def gs_arg_array(call, i, dtype):  # type: ignore[no-untyped-def]
+@register_jitable
+def gs_arg_array(call, i, dtype):
     """The items of a contiguous writable buffer, as an array of one dimension that shares its memory."""
     data, count = _arg_array(call, i, dtype)
     return numba.carray(data, (count,))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def gs_arg_chan(typingctx: Any, call: Any, i: Any, dtype: Any) -> Any:
     _, code = _item(dtype)
 
@@ -276,7 +275,7 @@ def gs_arg_chan(typingctx: Any, call: Any, i: Any, dtype: Any) -> Any:
     return _pointer(_pointer, i, dtype), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def gs_chan_new(typingctx: Any, call: Any, dtype: Any, capacity: Any) -> Any:
     _, code = _item(dtype)
 
@@ -290,7 +289,7 @@ def gs_chan_new(typingctx: Any, call: Any, dtype: Any, capacity: Any) -> Any:
 def _send(item: Any) -> Any:
     """gs_send of a value of that type, on a channel of it."""
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def send(typingctx: Any, call: Any, channel: Any, value: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
             place = cgutils.alloca_once(builder, _llvm(item))
@@ -305,7 +304,7 @@ def _send(item: Any) -> Any:
 def _recv(item: Any) -> Any:
     """gs_recv from a channel of that type: a pair of its code and the value."""
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def recv(typingctx: Any, call: Any, channel: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
             place = cgutils.alloca_once(builder, _llvm(item))
@@ -324,13 +323,13 @@ gs_recv_int, gs_recv_float = _recv(_long), _recv(_double)
 _send_many, _recv_many = _function("send_many"), _function("recv_many")
 
 
-@register_jitable  # type: ignore[untyped-decorator]
-def gs_send_many(call, channel, items):  # type: ignore[no-untyped-def]
+@register_jitable
+def gs_send_many(call, channel, items):
     """Sends a contiguous array, of the channel's type: how many items went, or a code."""
     return _send_many(call, channel, items.ctypes.data, items.size)
 
 
-@register_jitable  # type: ignore[untyped-decorator]
-def gs_recv_many(call, channel, into):  # type: ignore[no-untyped-def]
+@register_jitable
+def gs_recv_many(call, channel, into):
     """Fills the front of a contiguous array, of the channel's type: how many items came, or a code."""
     return _recv_many(call, channel, into.ctypes.data, into.size)

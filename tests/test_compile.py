@@ -408,17 +408,17 @@ def test_all_that_it_is_made_from_makes_another(
     header = tmp_path / "factor.h"
     source = '#include "factor.h"\n' + DOUBLE.replace("2 *", "FACTOR *")
     header.write_text("#define FACTOR 2\n")
-    given = {"flags": [f"-I{tmp_path}"]}
-    assert gs.compile(source, **given).twice(1) == 2
+    flags = [f"-I{tmp_path}"]
+    assert gs.compile(source, flags=flags).twice(1) == 2
     header.write_text("#define FACTOR 3\n")
-    assert gs.compile(source, **given).twice(1) == 3
-    gs.compile(source, flags=[f"-I{tmp_path}", "-O3"])
-    gs.compile(source, **given, libraries=["m"])
-    gs.compile(source, **given, name="other")
-    gs.compile(source.replace("n: int", "m: int"), **given)
+    assert gs.compile(source, flags=flags).twice(1) == 3
+    gs.compile(source, flags=[*flags, "-O3"])
+    gs.compile(source, flags=flags, libraries=["m"])
+    gs.compile(source, flags=flags, name="other")
+    gs.compile(source.replace("n: int", "m: int"), flags=flags)
     monkeypatch.setenv("C_INCLUDE_PATH", str(tmp_path))
     (tmp_path / "stdarg.h").write_text("#include_next <stdarg.h>\n#define NEW 1\n")
-    gs.compile(source, **given)
+    gs.compile(source, flags=flags)
     assert counted() == len(libraries(cache)) == 7
 
 

@@ -65,7 +65,7 @@ def test_ctypes_data_is_no_function(source: object) -> None:
 
 def test_a_library_that_its_opener_closes_stays(tmp_path: pathlib.Path, probe_path: pathlib.Path) -> None:
     copied = shutil.copy(probe_path, tmp_path / "closed.so")
-    library = ctypes.CDLL(copied)
+    library = ctypes.CDLL(str(copied))
     task = gs.CTask(library.add)
     importlib.import_module("_ctypes").dlclose(library._handle)
     assert task(20, 22) == 42

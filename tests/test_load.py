@@ -115,6 +115,27 @@ def test_signatures_are_checked_and_shown(build: Build) -> None:
     assert library.answer.__doc__ != library.add.__doc__
 
 
+def test_a_task_may_be_made_anew_with_another_stack(build: Build) -> None:
+    deep = """
+        #include <pygostop.h>
+        static int64_t dive(int64_t n)
+        {
+            volatile char frame[1024];
+            frame[0] = (char)n;
+            return n ? dive(n - 1) + frame[0] * 0 + 1 : 0;
+        }
+        GS_TASK(deep) { return gs_return_int(call, dive(gs_arg_int(call, 0))); }
+        GS_EXPORT(GS_SIG(deep, "n: int"));
+    """
+    library = gs.load(build(deep))
+    larger = gs.CTask(library.deep, stack_size=16 << 20)
+    assert larger(10_000) == 10_000
+    assert (larger.name, larger.address) == ("deep", library.deep.address)
+    assert larger.__doc__ == "deep(n: int)"
+    with pytest.raises(TypeError, match="takes 1 argument"):
+        larger()
+
+
 def help_of(thing: object) -> str:
     said = io.StringIO()
     with contextlib.redirect_stdout(said):

@@ -14,21 +14,6 @@
 
 #define EXPORTS "gs_library_exports"
 
-/* Sets Error: the path in quotes, and the text. Gives NULL. */
-static void *refuse(gs__state *state, PyObject *path, const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    PyObject *text = PyUnicode_FromFormatV(fmt, args);
-    va_end(args);
-    PyObject *shown = text ? PyUnicode_DecodeFSDefault(PyBytes_AS_STRING(path)) : NULL;
-    if (shown)
-        PyErr_Format(state->Error, "%R %U", shown, text);
-    Py_XDECREF(shown);
-    Py_XDECREF(text);
-    return NULL;
-}
-
 /* Its constructors may want the GIL, and take their time. */
 static void *open_file(gs__state *state, PyObject *path)
 {
@@ -42,7 +27,7 @@ static void *open_file(gs__state *state, PyObject *path)
         return handle;
     PyObject *words = PyUnicode_DecodeFSDefault(why ? why : "no reason was given");
     if (words)
-        refuse(state, path, "cannot be loaded: %U", words);
+        PyErr_Format(state->Error, "cannot be loaded: %U", words);
     Py_XDECREF(words);
     return NULL;
 }
@@ -61,27 +46,32 @@ static bool is_inside(void *handle, const void *address)
     return true;
 }
 
-static const gs_library *find_exports(gs__state *state, PyObject *path, void *handle)
+static const gs_library *find_exports(gs__state *state, void *handle)
 {
     const gs_library *exports = dlsym(handle, EXPORTS);
-    if (!exports || !is_inside(handle, exports))
-        return refuse(state, path,
-                      "has no GS_EXPORT: list its tasks in one source file, as in "
-                      "GS_EXPORT(first, second); and keep the symbol " EXPORTS " visible");
-    if (exports->version == 0 || exports->version > GS_VERSION)
-        return refuse(state, path,
-                      "was built against version %u of pygostop.h, and this pygostop has version "
-                      "%d: update pygostop, or build the library against this one's header",
-                      (unsigned)exports->version, GS_VERSION);
+    if (!exports || !is_inside(handle, exports)) {
+        PyErr_SetString(state->Error,
+                        "has no GS_EXPORT: list its tasks in one source file, as in "
+                        "GS_EXPORT(first, second); and keep the symbol " EXPORTS " visible");
+        return NULL;
+    }
+    if (exports->version == 0 || exports->version > GS_VERSION) {
+        PyErr_Format(state->Error,
+                     "was built against version %u of pygostop.h, and this pygostop has version "
+                     "%d: update pygostop, or build the library against this one's header",
+                     (unsigned)exports->version, GS_VERSION);
+        return NULL;
+    }
     return exports;
 }
 
 /* The linker takes the first definition of a name in the process. Where that is another library's,
  * such as the C library's `sleep`, the task is not what its author wrote. */
-static int check_task(gs__state *state, PyObject *path, void *handle, const gs_def *def)
+static int check_task(gs__state *state, void *handle, const gs_def *def)
 {
     if (!def->name || !def->fn) {
-        refuse(state, path, "has a task without a name or a function: GS_EXPORT makes the list");
+        PyErr_SetString(state->Error,
+                        "has a task without a name or a function: GS_EXPORT makes the list");
         return -1;
     }
     const void *fn = (const void *)(uintptr_t)def->fn;
@@ -90,21 +80,20 @@ static int check_task(gs__state *state, PyObject *path, void *handle, const gs_d
     const void *own = dlsym(handle, def->name);
     if (!own || !is_inside(handle, own))
         return 0; /* it lists the task of a library that it needs */
-    refuse(state, path,
-           "has a task '%s', and the process had another function of that name before, which took "
-           "its place: rename the task, or link with -Wl,-Bsymbolic",
-           def->name);
+    PyErr_Format(state->Error,
+                 "has a task '%s', and the process had another function of that name before, "
+                 "which took its place: rename the task, or link with -Wl,-Bsymbolic",
+                 def->name);
     return -1;
 }
 
-static PyObject *describe_tasks(gs__state *state, PyObject *path, void *handle,
-                                const gs_library *exports)
+static PyObject *describe_tasks(gs__state *state, void *handle, const gs_library *exports)
 {
     PyObject *tasks = PyList_New(0);
     for (uint32_t i = 0; tasks && i < exports->count; i++) {
         const gs_def *def = &exports->tasks[i];
         PyObject *capsule = NULL, *task = NULL;
-        if (check_task(state, path, handle, def) == 0)
+        if (check_task(state, handle, def) == 0)
             capsule = PyCapsule_New((void *)def, GS_CAPSULE_NAME, NULL);
         if (capsule)
             task = Py_BuildValue("(sO)", def->name, capsule);
@@ -119,7 +108,8 @@ static PyObject *describe_tasks(gs__state *state, PyObject *path, void *handle,
 PyDoc_STRVAR(open_library_doc,
              "_open_library(path, /)\n--\n\n"
              "Load the shared library at path, bytes, for good: its tasks, as pairs of a name\n"
-             "and a capsule. Error where it cannot be loaded or tells of no tasks.");
+             "and a capsule. Error where it cannot be loaded or tells of no tasks, in words that\n"
+             "are to follow the name of the file.");
 static PyObject *open_library(PyObject *module, PyObject *path)
 {
     gs__state *state = gs__py_state(module);
@@ -129,8 +119,8 @@ static PyObject *open_library(PyObject *module, PyObject *path)
         return NULL;
     }
     void *handle = open_file(state, path);
-    const gs_library *exports = handle ? find_exports(state, path, handle) : NULL;
-    return exports ? describe_tasks(state, path, handle, exports) : NULL;
+    const gs_library *exports = handle ? find_exports(state, handle) : NULL;
+    return exports ? describe_tasks(state, handle, exports) : NULL;
 }
 
 static PyMethodDef functions[] = {
