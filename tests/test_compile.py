@@ -285,8 +285,8 @@ def test_a_compiler_that_is_no_program_is_named(fake_compiler: Script) -> None:
 
 
 def test_a_compiler_that_crashes_is_named(fake_compiler: Script) -> None:
-    path = fake_compiler("echo half a word >&2; kill -SEGV $$")
-    with pytest.raises(gs.CompileError, match="was ended by SIGSEGV\nhalf a word$") as error:
+    path = fake_compiler("echo half a word >&2; kill -KILL $$")
+    with pytest.raises(gs.CompileError, match="was ended by SIGKILL\nhalf a word$") as error:
         gs.compile(DOUBLE)
     assert str(path) in str(error.value)
     assert error.value.stderr == "half a word\n"
@@ -611,3 +611,42 @@ def test_a_cache_that_cannot_be_written_is_refused(run_python: Run) -> None:
             as_another_user=True,
         )
         assert said == f"PYGOSTOP_CACHE: {str(cache)!r} cannot be written (mode 0500)\n"
+
+
+# ---- sanitizers ----
+
+
+def test_tasks_may_be_compiled_with_a_sanitizer(run_python: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    asan = subprocess.run([compiler(), "-print-file-name=libasan.so"], capture_output=True, text=True).stdout.strip()
+    if not os.path.isabs(asan):
+        pytest.skip("this compiler has no AddressSanitizer")
+    if asan not in os.environ.get("LD_PRELOAD", ""):
+        monkeypatch.setenv("LD_PRELOAD", asan)
+    monkeypatch.setenv(
+        "ASAN_OPTIONS", "detect_leaks=0:detect_stack_use_after_return=0:allocator_may_return_null=1"
+    )
+    source = """#include <pygostop.h>
+    #include <stdlib.h>
+    GS_TASK(fill)
+    {
+        size_t n = (size_t)gs_arg_int(call, 0);
+        volatile char *data = malloc(100);
+        gs_defer(call, free, (void *)data);
+        for (size_t i = 0; i < n; i++) {
+            GS_TRY(gs_yield(call));
+            data[i] = 1;
+        }
+        return gs_return_int(call, data[n - 1]);
+    }
+    GS_EXPORT(fill);
+    """
+    program = f"""
+        import pygostop as gs
+        fill = gs.compile({source!r}, name="fill.c", flags=["-fsanitize=address"]).fill
+        print([gs.go(fill, 100).result() for _ in range(20)], flush=True)
+        fill(101)
+    """
+    done = run_python(program)
+    assert done.stdout == f"{[1] * 20}\n", done.stderr
+    assert "heap-buffer-overflow" in done.stderr
+    assert re.search(r"#0 0x\w+ in fill .*fill\.c:10", done.stderr), done.stderr
