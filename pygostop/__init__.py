@@ -9,6 +9,7 @@ from pathlib import Path as _Path
 from pygostop import tasks
 from pygostop._aio import select_async
 from pygostop._blocking import blocking
+from pygostop._compile import compile
 from pygostop._core import (
     Cancel,
     Chan,
@@ -51,6 +52,7 @@ from pygostop._errors import (
     TaskFailed,
     WouldBlock,
 )
+from pygostop._native import Library, load
 from pygostop._select import Selected
 from pygostop._signals import notify_signals
 from pygostop._task import Progress
@@ -66,6 +68,7 @@ __all__ = [
     "DeadlineExceeded",
     "Error",
     "Group",
+    "Library",
     "Progress",
     "RecvChan",
     "Scope",
@@ -83,10 +86,12 @@ __all__ = [
     "blocking",
     "cancel_scope",
     "checkpoint",
+    "compile",
     "configure",
     "current_task",
     "get_include",
     "go",
+    "load",
     "merge",
     "move_on_after",
     "notify_signals",

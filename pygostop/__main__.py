@@ -41,6 +41,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--include", action="store_true", help="print the directory of pygostop.h, for a compiler's -I"
     )
+    parser.add_argument(
+        "--cmakedir",
+        action="store_true",
+        help="print the directory of the CMake package, for cmake -Dpygostop_DIR=",
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     digest = commands.add_parser(
         "digest",
@@ -72,6 +77,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.include:
         print(gs.get_include())
+    if options.cmakedir:
+        print(os.path.join(os.path.dirname(gs.get_include()), "cmake"))
+    if options.include or options.cmakedir:
         return 0
     if options.command == "digest":
         from pygostop.digest import digest

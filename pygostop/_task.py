@@ -33,6 +33,13 @@ def make_signature(params: list[tuple[str, str, bool]]) -> inspect.Signature:
 
 
 def cffi_address(pointer: Any) -> int:
-    """The address in a cffi pointer, whichever FFI it is of."""
-    cffi = importlib.import_module("_cffi_backend")
-    return int(cffi.FFI().cast("uintptr_t", pointer))
+    """The address in a cffi function pointer or ``void *``, whichever FFI it is of."""
+    ffi = importlib.import_module("_cffi_backend").FFI()
+    try:
+        kind = ffi.typeof(pointer)
+    except TypeError:
+        kind = pointer  # an FFI, a type, a library
+    else:
+        if kind.kind == "function" or kind.kind == "pointer" and kind.item.kind == "void":
+            return int(ffi.cast("uintptr_t", pointer))
+    raise TypeError(f"CTask() takes a cffi pointer to a function or a void *, not {kind!r}")

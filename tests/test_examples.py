@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import pathlib
 import re
 import subprocess
@@ -10,10 +11,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from support import WAIT
+from support import WAIT, compiler
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 PROGRAMS = ["leak", "stop_by_close", "stop_by_done", "stop_by_context", "no_kill"]
+# A way each to make a C task, and the modules that it needs.
+NATIVE = {
+    "compile_task": [],
+    "ctypes_task": [],
+    "cffi_task": ["cffi", "setuptools"],
+    "numba_task": ["numba"],
+    "cython_task": ["Cython", "setuptools"],
+}
 FISH, NOT_YET, IN_HEAD, END = "脑子进煎鱼了", "煎鱼还没进锅里...", "煎鱼进脑子里了！", "结束"
 
 
@@ -113,7 +122,37 @@ def test_demo_runs_them_all_in_order(running: dict[str, subprocess.Popen[str]]) 
         CHECKS[program](text.rstrip("\n").splitlines())
 
 
+def check_compile_task(lines: list[str]) -> None:
+    assert lines[:2] == ["steps from 27: 111", "longest below 10,000: 6171"]
+    assert lines[2] == "below 10**15 it takes too long: []"
+    assert re.match(r"broken\.c:1:\d+: error: .*y", lines[3])
+    assert len(lines) == 4
+
+
+def check_numba_task(lines: list[str]) -> None:
+    assert lines == ["changed by 0.040 in the array itself: True", "stopped: []"]
+
+
+def check_primes(lines: list[str]) -> None:
+    assert lines == ["[2, 3, 5, 7, 11, 13, 17, 19, 23, 29]", "cancelled: True"]
+
+
+@pytest.mark.parametrize("program", NATIVE)
+def test_the_program_makes_a_task(
+    program: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler()
+    for module in NATIVE[program]:
+        if not importlib.util.find_spec(module):
+            pytest.skip(f"there is no {module} here")
+    monkeypatch.setenv("PYGOSTOP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    process = start(str(EXAMPLES / f"{program}.py"))
+    check = {"compile_task": check_compile_task, "numba_task": check_numba_task}.get(program, check_primes)
+    check(said({program: process}, program))
+
+
 def test_each_program_is_a_few_lines() -> None:
     for path in EXAMPLES.glob("*.py"):
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 60, path
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*PROGRAMS, "digest_tree"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*PROGRAMS, *NATIVE, "digest_tree"}

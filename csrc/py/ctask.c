@@ -1,12 +1,15 @@
 /* ctask.c: the CTask type: a C function that can be started as a task, and where it came from.
  *
- * A CTask never changes once made. It keeps alive what it was made from (a ctypes function and its
- * library, a capsule, a cffi pointer), and each task that it started keeps it (task_args.c). */
+ * A CTask never changes once made. It keeps alive what it was made from (a ctypes function, a capsule,
+ * what a compiler made at run time), and each task that it started keeps it (task_args.c). A shared library
+ * that its function lies in stays loaded for good, whoever loaded it: library.c says why. */
+#define _GNU_SOURCE
 #include "block.h"
 #include "debug.h"
 #include "py_task.h"
 #include "task_args.h"
 
+#include <dlfcn.h>
 #include <structmember.h>
 
 typedef struct gs__ctask {
@@ -16,7 +19,8 @@ typedef struct gs__ctask {
     char *name; /* UTF-8 */
     PyObject *source;
     PyObject *dict;           /* with __doc__, where there is one */
-    gs__signature *signature; /* NULL: none was given */
+    char *signature_text;     /* UTF-8; NULL: none was given */
+    gs__signature *signature; /* made of it, or NULL */
     size_t stack_size;        /* in bytes; 0: the default */
     bool pinned;
     PyObject *weakrefs;
@@ -130,12 +134,24 @@ static int from_address_attribute(PyObject *object, origin *from)
     return 0;
 }
 
+/* To make another one of it, with a stack of another size. */
+static void from_ctask(gs__ctask *other, origin *from)
+{
+    from->address = (void *)(uintptr_t)other->fn;
+    from->name = other->name;
+    from->signature = other->signature_text;
+}
+
 static int find_origin(gs__state *state, PyObject *source, origin *from)
 {
     if (PyLong_Check(source) && !PyBool_Check(source))
         return from_int(source, from);
     if (PyCapsule_CheckExact(source))
         return from_capsule(state, source, from);
+    if (Py_IS_TYPE(source, state->ctask_type)) {
+        from_ctask((gs__ctask *)source, from);
+        return 0;
+    }
     int ctypes = is_ctypes_function(source);
     if (ctypes)
         return ctypes < 0 ? -1 : from_ctypes(source, from);
@@ -197,16 +213,33 @@ static int set_signature(gs__ctask *self, PyObject *signature, const origin *fro
     if (!text)
         return 0;
     self->signature = gs__signature_parse(text);
-    return self->signature ? 0 : -1;
+    self->signature_text = self->signature ? copy_text(text) : NULL;
+    return self->signature_text ? 0 : -1;
 }
 
-/* In the instance's own dictionary, which comes before the docstring of the type. */
+/* In the instance's own dictionary, which comes before the docstring of the type. Without a docstring
+ * help() is to show the signature at least, where there is one. */
 static int set_doc(gs__ctask *self, PyObject *doc)
 {
-    if (doc == Py_None)
+    PyObject *text = NULL;
+    if (doc != Py_None)
+        text = Py_NewRef(doc);
+    else if (self->signature)
+        text = gs__signature_text(self->signature, self->name);
+    else
         return 0;
-    self->dict = PyDict_New();
-    return self->dict ? PyDict_SetItemString(self->dict, "__doc__", doc) : -1;
+    self->dict = text ? PyDict_New() : NULL;
+    int code = self->dict ? PyDict_SetItemString(self->dict, "__doc__", text) : -1;
+    Py_XDECREF(text);
+    return code;
+}
+
+/* A cffi library, for one, is closed with the last reference on it, which its functions are none of. */
+static void keep_loaded(const void *address)
+{
+    Dl_info found;
+    if (dladdr(address, &found) && found.dli_fname)
+        dlopen(found.dli_fname, RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD | RTLD_NODELETE);
 }
 
 static PyObject *ctask_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -249,9 +282,11 @@ static PyObject *ctask_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->fn = (gs_fn *)(uintptr_t)from.address;
     self->source = Py_NewRef(source);
     self->pinned = pinned;
-    if (set_doc(self, doc) < 0 || stack_size_from(stack_size, &self->stack_size) < 0 ||
-        set_name(self, name, &from) < 0 || set_signature(self, signature, &from) < 0)
+    if (stack_size_from(stack_size, &self->stack_size) < 0 || set_name(self, name, &from) < 0 ||
+        set_signature(self, signature, &from) < 0 || set_doc(self, doc) < 0)
         Py_CLEAR(self);
+    else
+        keep_loaded(from.address);
 done:
     Py_XDECREF(from.held);
     return (PyObject *)self;
@@ -453,6 +488,7 @@ static void ctask_dealloc(gs__ctask *self)
         PyObject_ClearWeakRefs((PyObject *)self);
     ctask_clear(self);
     gs__signature_free(self->signature);
+    PyMem_Free(self->signature_text);
     PyMem_Free(self->name);
     type->tp_free(self);
     Py_DECREF(type);
@@ -484,9 +520,11 @@ PyDoc_STRVAR(
     "CTask(source, *, name=None, stack_size=None, pinned=False, signature=None, doc=None)\n--\n\n"
     "A C function, int f(gs_call *), that can be started as a task.\n\n"
     "source is its address: an int, a ctypes or cffi function pointer, an object with an int\n"
-    ".address (Numba's cfunc), or a capsule 'pygostop.task'. It is kept alive. stack_size is\n"
-    "in bytes; a pinned task resumes only on the thread that began it. signature, as\n"
-    "'limit: int, out: Chan[int]', has the arguments checked before the task starts.\n\n"
+    ".address (Numba's cfunc), a capsule 'pygostop.task', or another CTask, whose name and\n"
+    "signature it takes on. It is kept alive, and a shared library that it lies in stays\n"
+    "loaded. stack_size is in bytes; a pinned task resumes only on the thread that began it.\n"
+    "signature, as 'limit: int, out: Chan[int]', has the arguments checked before the task\n"
+    "starts, and is shown by help().\n\n"
     "go(task, *args) starts it. task(*args) starts it and waits for its result; Ctrl-C, a\n"
     "timeout or a cancelled scope stop it, and the call raises once the C code has unwound.");
 static PyType_Slot slots[] = {

@@ -177,3 +177,17 @@ PyObject *gs__signature_inspect(const gs__signature *s)
     Py_XDECREF(module);
     return result;
 }
+
+PyObject *gs__signature_text(const gs__signature *s, const char *name)
+{
+    PyObject *text = PyUnicode_FromFormat("%s(", name);
+    for (int i = 0; text && i < s->n; i++) {
+        const gs__param *p = &s->params[i];
+        PyUnicode_AppendAndDel(&text,
+                               PyUnicode_FromFormat("%s%s: %s%s", i ? ", " : "", p->name,
+                                                    p->annotation, p->optional ? " = None" : ""));
+    }
+    if (text)
+        PyUnicode_AppendAndDel(&text, PyUnicode_FromString(")"));
+    return text;
+}

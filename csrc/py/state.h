@@ -55,6 +55,7 @@ int gs__py_task_exec(PyObject *module, gs__state *state);
 int gs__py_ctask_exec(PyObject *module, gs__state *state);
 int gs__py_group_exec(PyObject *module, gs__state *state);
 int gs__py_pytask_exec(PyObject *module, gs__state *state);
+int gs__py_library_exec(PyObject *module, gs__state *state);
 
 /* ---- errors.c: codes of the core to exceptions, in this one place ---- */
 

@@ -35,6 +35,8 @@ gs__signature *gs__signature_parse(const char *text);
 void gs__signature_free(gs__signature *signature); /* takes NULL */
 /* A new reference on the inspect.Signature. */
 PyObject *gs__signature_inspect(const gs__signature *signature);
+/* A new reference on a str: the name and, in parentheses, the arguments. */
+PyObject *gs__signature_text(const gs__signature *signature, const char *name);
 
 /* ---- arguments ---- */
 

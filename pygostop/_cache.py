@@ -1,0 +1,200 @@
+"""Directories for shared libraries that this process makes: the user's cache, and one of its own.
+
+What always holds: a directory that is used here belongs to the user, is no symbolic link, cannot be
+written by anybody else (root aside), and lies where nobody else can put another in its place. A file in
+the cache appears by a rename, whole, and ends in a digest of itself: what was torn by a crash is
+not found. So any number of processes and threads may use the cache at once, and anybody may empty it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import hashlib
+import logging
+import os
+import shutil
+import stat
+import tempfile
+import threading
+from collections.abc import Iterator
+
+from pygostop._errors import Error
+
+log = logging.getLogger("pygostop.cache")
+
+_DIGEST = 32  # bytes, at the end of each file
+_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+
+# ---- a directory that only the user can write ----
+
+
+def _parent_fault(path: str) -> str | None:
+    """Where others may replace what is at path, by renaming what leads there; None: nowhere."""
+    while True:
+        path, name = os.path.split(path)
+        found = os.stat(path)
+        if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
+            return f"lies in {path!r}, which everybody can write to (mode {stat.S_IMODE(found.st_mode):04o})"
+        if not name:
+            return None
+
+
+def _fault(path: str) -> str | None:
+    """Why the directory at path, an absolute one, cannot be used, in words; None: it can."""
+    found = os.lstat(path)
+    if stat.S_ISLNK(found.st_mode):
+        return "is a symbolic link; it must be a directory itself"
+    if not stat.S_ISDIR(found.st_mode):
+        return "is no directory"
+    if found.st_uid != os.geteuid():
+        return f"belongs to user {found.st_uid}, and this process is of user {os.geteuid()}"
+    if found.st_mode & _OTHERS:
+        return f"can be written by others (mode {stat.S_IMODE(found.st_mode):04o}); do: chmod 700 {path}"
+    if not os.access(path, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        return f"cannot be written (mode {stat.S_IMODE(found.st_mode):04o})"
+    flags = os.statvfs(path).f_flag
+    if flags & os.ST_RDONLY:
+        return "lies on a file system that is mounted read-only"
+    if flags & getattr(os, "ST_NOEXEC", 0):
+        return "lies on a file system that is mounted noexec: no code can be loaded from there"
+    return _parent_fault(os.path.realpath(path))
+
+
+# ---- where the cache is to be ----
+
+
+def _chosen() -> tuple[str, bool]:
+    """Its path, and whether the user asked for that very place."""
+    asked = os.environ.get("PYGOSTOP_CACHE")
+    if asked:
+        return os.path.abspath(asked), True
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(base):  # as the XDG specification has it, for what is relative too
+        base = os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(base, "pygostop"), False
+
+
+def _make_cache(path: str) -> str | None:
+    """Makes the directory, with mode 0700, where it is not there. Why it cannot be used, or None."""
+    if not os.path.isabs(path):
+        return "is not an absolute path: this user has no home directory"
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        return _fault(path)
+    except OSError as error:
+        return f"cannot be used: {error}"
+
+
+# ---- a directory of this process ----
+
+_lock = threading.Lock()  # guards _own
+_own: tuple[int, str] | None = None  # of which process, and where
+
+
+def _remove_own() -> None:
+    if _own and _own[0] == os.getpid():
+        shutil.rmtree(_own[1], ignore_errors=True)
+
+
+def _make_own() -> str:
+    cache, _ = _chosen()
+    places = [tempfile.gettempdir()]
+    if _make_cache(cache) is None:
+        places.append(cache)  # for the sake of systems whose directory for temporary files is noexec
+    for place in places:
+        path = tempfile.mkdtemp(prefix="pygostop-", dir=place)
+        fault = _fault(path)
+        if fault is None:
+            return path
+        os.rmdir(path)
+    raise OSError(f"{path!r} {fault}; set TMPDIR or PYGOSTOP_CACHE to another directory")
+
+
+def process_directory() -> str:
+    """A directory for this process alone, the same at each call; removed at its exit.
+
+    OSError where there is no place for one.
+    """
+    global _own
+    with _lock:
+        if _own is None or _own[0] != os.getpid():  # not that of a parent that forked
+            if _own is None:
+                atexit.register(_remove_own)
+            _own = os.getpid(), _make_own()
+        return _own[1]
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # a thread of the parent may have held it
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+# ---- the user's cache ----
+
+
+def directory() -> str:
+    """The directory of the cache, made where it was not there.
+
+    PYGOSTOP_CACHE names it; Error where that cannot be used. Otherwise it is pygostop in XDG_CACHE_HOME, or
+    in ~/.cache; where that cannot be used, for a home that is read-only or somebody else's, a
+    directory of this process stands in for it.
+    """
+    path, asked = _chosen()
+    fault = _make_cache(path)
+    if fault is None:
+        return path
+    if asked:
+        raise Error(f"PYGOSTOP_CACHE: {path!r} {fault}")
+    log.info("%r is not used as a cache: it %s", path, fault)
+    return process_directory()
+
+
+@contextlib.contextmanager
+def workspace(cache: str) -> Iterator[str]:
+    """A directory inside the cache for one build, removed after it."""
+    path = tempfile.mkdtemp(prefix="build-", dir=cache)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _open_own(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def _read_own(path: str) -> bytes | None:
+    """What is in a regular file that nobody else could have written; None: there is none."""
+    try:
+        with open(path, "rb", opener=_open_own) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & _OTHERS:
+                return None
+            return file.read()
+    except OSError:
+        return None
+
+
+def find(path: str) -> bool:
+    """Whether the file is in the cache, whole and the user's own."""
+    data = _read_own(path)
+    return data is not None and _sealed(data[:-_DIGEST]) == data
+
+
+def store(path: str, built: str) -> None:
+    """Puts the file built, in a workspace of the cache, there as path, in place of what may be there."""
+    with open(built, "rb") as file:
+        data = file.read()
+    fresh = built + ".sealed"
+    with open(fresh, "xb", opener=lambda path, flags: os.open(path, flags, 0o700)) as file:
+        file.write(_sealed(data))
+    os.replace(fresh, path)
+
+
+def _sealed(data: bytes) -> bytes:
+    """With its digest behind it, where the loader and debuggers do not look."""
+    return data + hashlib.blake2b(data, digest_size=_DIGEST).digest()

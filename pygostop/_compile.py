@@ -1,0 +1,257 @@
+"""``compile``: C source to a ``Library``, by the system's C compiler, or from the cache.
+
+The name of a library in the cache is a digest of all that it was made from: what the preprocessor made of the
+source, so with the contents of every header and the compiler's own macros, the command that compiles, the
+compiler, and the files that are linked. So the preprocessor runs at each call, and the compiler only where the
+cache has nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import pygostop
+from pygostop import _cache, _core
+from pygostop._compiler import Compiler, find_compiler, run
+from pygostop._errors import CompileError
+from pygostop._native import Library, make_tasks, open_library, read_file
+
+log = logging.getLogger("pygostop.compile")
+
+_FLAGS = ["-O2", "-g", "-fPIC", "-fvisibility=hidden"]
+# On macOS the linker does both by itself.
+_ELF = sys.platform != "darwin"
+_OWN_NAMES_FIRST = ["-Wl,-Bsymbolic"] if _ELF else []  # so that a task may be called `sleep`
+_NO_UNDEFINED = ["-Wl,-z,defs"] if _ELF else []  # so that the linker names the line, not the loader
+
+
+# ---- what is asked for ----
+
+
+class Request(NamedTuple):
+    """The arguments of ``compile``, checked."""
+
+    text: bytes
+    name: str
+    """What the source is called in messages and debuggers."""
+    directory: str
+    """Where #include "..." looks first."""
+    flags: list[str]
+    libraries: list[str]
+
+
+def _words(values: Iterable[str], what: str) -> list[str]:
+    if isinstance(values, (str, bytes)):
+        raise TypeError(f"compile() {what} must be several str, as in {what}=[{values!r}], not one")
+    words = list(values)
+    for word in words:
+        if not isinstance(word, str):
+            raise TypeError(f"compile() {what} must be str, not {type(word).__name__}")
+        if not word or "\0" in word:
+            raise ValueError(f"compile() {what} must be words without NUL, not {word!r}")
+    return words
+
+
+def _seconds(timeout: float | None) -> float | None:
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise TypeError(f"compile() timeout must be seconds or None, not {type(timeout).__name__}")
+    if not timeout >= 0:
+        raise ValueError(f"compile() timeout must be 0 or more, not {timeout}")
+    return None if timeout == math.inf else timeout
+
+
+def _check(
+    source: str | os.PathLike[str],
+    name: str | None,
+    flags: Iterable[str],
+    libraries: Iterable[str],
+) -> Request:
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"compile() name must be a str or None, not {type(name).__name__}")
+    if name is not None and (not name or re.search(r'[\0\n\r]', name)):
+        raise ValueError(f"compile() name must be one line, not {name!r}")
+    flags, libraries = _words(flags, "flags"), _words(libraries, "libraries")
+    for library in libraries:
+        if library.startswith("-"):
+            raise ValueError(f"compile() libraries must be names, such as 'm' for -lm, not {library!r}")
+    if isinstance(source, str):
+        if "\n" not in source and source.endswith(".c"):
+            raise ValueError(f"compile() takes C text; for a file give it a path: pathlib.Path({source!r})")
+        return Request(source.encode(), name or "<source>", os.getcwd(), flags, libraries)
+    if not isinstance(source, os.PathLike):
+        raise TypeError(f"compile() source must be a str of C or a path object, not {type(source).__name__}")
+    path = os.fsdecode(source)
+    text, _ = read_file(path)
+    return Request(text, name or path, os.path.dirname(os.path.abspath(path)), flags, libraries)
+
+
+# ---- the compiler ----
+
+
+def _instrumentation(checkpoints: str | None) -> list[str]:
+    """The flags that put checkpoints into code that has none."""
+    if checkpoints is None:
+        return []
+    raise ValueError(f"compile() checkpoints must be None, not {checkpoints!r}")
+
+
+class Build:
+    """The source, in a workspace, and what the compiler makes of it."""
+
+    def __init__(self, request: Request, compiler: Compiler, extra: list[str], workspace: str) -> None:
+        self.request = request
+        self.compiler = compiler
+        self.workspace = workspace
+        # Under its own name: what the compiler shows of it, it reads from there.
+        base = os.path.basename(request.name)
+        self.file = os.path.join(workspace, "source", base if len(os.fsencode(base)) < 200 else "source.c")
+        self.library = os.path.join(workspace, "library.so")
+        self.language = [
+            *_FLAGS,
+            *("-I", pygostop.get_include()),
+            *extra,
+            *("-x", "c", self.file, "-x", "none"),
+            *request.flags,
+        ]
+        # A sanitizer's functions are the program's.
+        sanitized = any(flag.startswith("-fsanitize=") for flag in request.flags)
+        self.linking = [
+            "-shared",
+            *_OWN_NAMES_FIRST,
+            *([] if sanitized else _NO_UNDEFINED),
+            *(f"-l{library}" for library in request.libraries),
+        ]
+        os.mkdir(os.path.dirname(self.file))
+        with open(self.file, "wb") as file:
+            file.write(request.text)
+
+    def _command(self, *words: str) -> list[str]:
+        place = f"-ffile-prefix-map={self.file}={self.request.name}"
+        return [*self.compiler.words, place, "-iquote", self.request.directory, *words]
+
+    def _run(self, command: list[str], deadline: float) -> tuple[bytes, str]:
+        """What it wrote and what it said. CompileError where it did not end well."""
+        timeout = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
+        try:
+            status, output, said = run(command, self.workspace, timeout)
+        except OSError as error:
+            raise CompileError(f"the C compiler cannot be run: {error}", "", tuple(command)) from None
+        said = said.replace(self.file, self.request.name)
+        said = said.replace(os.path.join(os.getcwd(), self.request.name), self.request.name)
+        if status == 0:
+            return output, said
+        name = self.compiler.words[0]
+        if status is None:
+            why = f"the C compiler {name} was stopped, as it did not end in time; compile() has a timeout=\n"
+        elif status < 0:
+            why = f"the C compiler {name} was ended by {signal.Signals(-status).name}\n"
+        else:
+            why = "" if said.strip() else f"the C compiler {name} failed with status {status} and said nothing"
+        raise CompileError((why + said).strip(), said, tuple(command))
+
+    def preprocess(self, deadline: float) -> bytes:
+        """What the compiler will see, and all macros, so that it tells the compiler and the machine too.
+
+        Without -g the current directory is not in it.
+        """
+        output, _ = self._run(self._command(*self.language, "-E", "-dD", "-w", "-g0"), deadline)
+        return output.replace(os.fsencode(self.file), b"")
+
+    def compile(self, deadline: float) -> str:
+        """The path of the shared library."""
+        command = self._command(*self.language, *self.linking, "-o", self.library)
+        _, said = self._run(command, deadline)
+        if not os.path.isfile(self.library):
+            name = self.compiler.words[0]
+            raise CompileError(f"the C compiler {name} wrote no library", said, tuple(command))
+        if said.strip():
+            log.warning("%s", said.strip())
+        return self.library
+
+    def linked(self) -> list[tuple[str, int, int]]:
+        """The files that the flags and libraries name, with size and time; those of the system aside."""
+        request = self.request
+        places = [flag[2:] for flag in request.flags if flag.startswith("-L")]
+        files = [
+            os.path.join(place, f"lib{library}.{kind}")
+            for place in places
+            for library in request.libraries
+            for kind in ("so", "a")
+        ]
+        found = []
+        for file in [*request.flags, *files]:
+            try:
+                status = os.stat(file)
+            except OSError:
+                continue
+            found.append((file, status.st_size, status.st_mtime_ns))
+        return found
+
+    def key(self, deadline: float) -> str:
+        """Names what comes of it, in the cache."""
+        words = [word for word in (*self.language, *self.linking) if word != self.file]
+        told = repr(
+            (
+                *(self.request.name, words, self.linked()),
+                *(self.compiler.words, self.compiler.identity, os.uname().machine),
+            )
+        )
+        digest = hashlib.blake2b(told.encode("utf-8", "surrogateescape"), digest_size=20)
+        digest.update(self.preprocess(deadline))
+        return digest.hexdigest()
+
+
+def compile(
+    source: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    flags: Iterable[str] = (),
+    libraries: Iterable[str] = (),
+    checkpoints: str | None = None,
+    timeout: float | None = 60.0,
+) -> Library:
+    """Compile C tasks with the system's C compiler, and load them.
+
+    ``source`` is C text, or the path object of a file of it; it includes ``<pygostop.h>`` and lists its tasks with
+    GS_EXPORT. ``name`` is what the compiler's messages and debuggers call it, by default the path or
+    ``<source>``. ``flags`` are words for the compiler, behind ``-O2 -g``; ``libraries`` are names, ``"m"``
+    for ``-lm``. Files that it includes are looked for beside the file, or in the current directory.
+
+    The compiler is the environment's CC, else cc, gcc or clang. What it made is kept by its contents, in
+    PYGOSTOP_CACHE or else pygostop in XDG_CACHE_HOME or ~/.cache, and found again while nothing that it was made
+    from has changed; the directory may be emptied at any time. Warnings go to the logger "pygostop.compile".
+
+    CompileError, with the compiler's words and the lines of the source, where it refuses, crashes, is not there
+    or does not end within ``timeout`` seconds (None: no limit). OSError where the file cannot be read; Error where
+    the library cannot be loaded, lacks GS_EXPORT, or the cache is one that others could write to.
+
+    From any thread or task. A checkpoint: a cancel or Ctrl-C stops the compiler. A task that calls it parks.
+    """
+    request = _check(source, name, flags, libraries)
+    extra = _instrumentation(checkpoints)
+    seconds = _seconds(timeout)
+    deadline = math.inf if seconds is None else time.monotonic() + seconds
+    _core.checkpoint()
+    compiler = find_compiler()
+    cache = _cache.directory()
+    with _cache.workspace(cache) as workspace:
+        build = Build(request, compiler, extra, workspace)
+        stem = re.sub(r"\W+", "_", os.path.basename(request.name), flags=re.ASCII).strip("_")[:40]
+        path = os.path.join(cache, f"{stem}-{build.key(deadline)}.so")
+        if not _cache.find(path):
+            _cache.store(path, build.compile(deadline))
+    return Library(path, make_tasks(open_library(path, request.name), request.name))
+
+
+compile.__module__ = "pygostop"

@@ -1,0 +1,119 @@
+"""The system's C compiler: which it is, and running it.
+
+It runs in a process group of its own, so that what it started is stopped with it. Whoever waits for it is a
+task or thread that parks: another thread sits in the system call.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import threading
+from typing import NamedTuple
+
+from pygostop import _core
+from pygostop._errors import CompileError
+
+_USUAL = ("cc", "gcc", "clang")
+_DYING = 5.0  # seconds that a killed compiler may take to disappear
+
+
+class Compiler:
+    """A C compiler: the words that start it, and what tells it from others."""
+
+    def __init__(self, words: list[str]) -> None:
+        self.words = words
+        found = os.stat(words[0])
+        self.identity = (os.path.realpath(words[0]), found.st_size, found.st_mtime_ns)
+
+
+def find_compiler() -> Compiler:
+    """As the environment's CC has it, which may have options too, else cc, gcc or clang.
+
+    CompileError where there is none.
+    """
+    asked = os.environ.get("CC", "").strip()
+    if asked:
+        try:
+            words = shlex.split(asked)
+        except ValueError as error:
+            raise CompileError(f"the environment variable CC is {asked!r}: {error}") from None
+        path = shutil.which(words[0])
+        if not path:
+            raise CompileError(f"the environment variable CC is {asked!r}, and there is no program {words[0]!r}")
+        return Compiler([path, *words[1:]])
+    for name in _USUAL:
+        path = shutil.which(name)
+        if path:
+            return Compiler([path])
+    raise CompileError(
+        "there is no C compiler here: none of cc, gcc and clang is on PATH. Install one (Debian, Ubuntu: "
+        "apt install gcc libc6-dev; Fedora: dnf install gcc; Alpine: apk add gcc musl-dev; macOS: "
+        "xcode-select --install), or name one in the environment variable CC"
+    )
+
+
+def _kill(process: subprocess.Popen[bytes], ended: _core.Chan[None]) -> None:
+    """Ends the process group of a compiler that nobody wants any more, and waits until it is gone."""
+    if process.returncode is None:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+    with _core.shield():
+        try:
+            ended.recv(_DYING)
+        except TimeoutError:
+            pass
+
+
+def _wait(process: subprocess.Popen[bytes], timeout: float | None) -> int | None:
+    """Its status; None once the time is over. Whatever ends the wait ends the process too."""
+    ended: _core.Chan[None] = _core.Chan(1)
+
+    def wait() -> None:
+        process.wait()
+        ended.send_nowait(None)
+
+    try:
+        threading.Thread(target=wait, name="pygostop-compiler", daemon=True).start()
+        ended.recv(timeout)
+    except BaseException as error:
+        _kill(process, ended)
+        if isinstance(error, TimeoutError):
+            return None
+        raise
+    return process.returncode
+
+
+class Ended(NamedTuple):
+    """What became of a compiler."""
+
+    status: int | None
+    """Negative: the signal that ended it. None: it was stopped, as its time was over."""
+    output: bytes
+    said: str
+    """On stderr."""
+
+
+def run(command: list[str], workspace: str, timeout: float | None) -> Ended:
+    """Runs a compiler, with its temporary files in the workspace. A checkpoint; parks.
+
+    Stopped by a cancel or by Ctrl-C, it is killed with all that it started.
+    """
+    out_path, err_path = os.path.join(workspace, "out"), os.path.join(workspace, "err")
+    with open(out_path, "wb") as out, open(err_path, "wb") as err:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            env={**os.environ, "TMPDIR": workspace},
+            process_group=0,
+        )
+        status = _wait(process, timeout)
+    with open(out_path, "rb") as output, open(err_path, encoding="utf-8", errors="replace") as said:
+        return Ended(status, output.read(), said.read())
