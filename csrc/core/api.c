@@ -6,12 +6,12 @@
 #include "args.h"
 #include "debug.h"
 #include "owned.h"
+#include "poller.h"
 #include "sched.h"
 #include "select.h"
 #include "str.h"
 #include "worker.h"
 
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -320,38 +320,12 @@ static int api_select(gs_call *call, gs_case *cases, int n, int64_t timeout)
 
 /* ---- descriptors and blocking calls ---- */
 
-static int poll_timeout(int64_t deadline)
-{
-    if (deadline == GS_FOREVER)
-        return -1;
-    int64_t left = deadline - gs__now();
-    int64_t ms = (left + 999999) / 1000000;
-    return left <= 0 ? 0 : ms > INT32_MAX ? INT32_MAX : (int)ms;
-}
-
 static int api_wait_fd(gs_call *call, int fd, int events, int64_t timeout)
 {
-    gs_task *task = task_of(call);
-    if (fd < 0 || timeout < 0)
+    if (fd < 0 || timeout < 0 || !gs__are_events(events))
         return GS_EINVAL;
     GS_TRY(check(call));
-    struct pollfd fds[2] = {{fd, (short)events, 0}, {-1, POLLIN, 0}};
-    if (poll(fds, 1, 0) > 0)
-        return fds[0].revents & POLLNVAL ? GS_EINVAL : fds[0].revents;
-    if (timeout == 0)
-        return GS_EAGAIN;
-    if (!task->shields)
-        GS_TRY(fds[1].fd = gs__task_stop_fd(task));
-    int64_t deadline = gs__deadline(timeout);
-    int n;
-    gs__block_begin(task);
-    do
-        n = poll(fds, 2, poll_timeout(deadline));
-    while (n < 0 || (n == 0 && gs__now() < deadline));
-    gs__block_end(task);
-    if (fds[0].revents)
-        return fds[0].revents & POLLNVAL ? GS_EINVAL : fds[0].revents;
-    return n == 0 ? GS_ETIMEDOUT : GS_ECANCELED;
+    return gs__wait_fd(fd, events, gs__task_scope(task_of(call)), timeout);
 }
 
 static void api_block_begin(gs_call *call)
