@@ -484,11 +484,8 @@ static void api_progress(gs_call *call, int64_t done, int64_t total)
 {
     enter(call);
     gs__extra *extra = gs__task_extra(task_of(call));
-    if (!extra)
-        return;
-    atomic_store_explicit(&extra->done, done, memory_order_relaxed);
-    atomic_store_explicit(&extra->total, total, memory_order_relaxed);
-    atomic_store_explicit(&extra->has_progress, true, memory_order_release);
+    if (extra)
+        gs__progress_say(&extra->progress, done, total);
 }
 
 static void api_vlog(gs_call *call, const char *fmt, va_list args)

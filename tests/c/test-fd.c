@@ -553,6 +553,9 @@ TEST(wait_fd_is_not_misled_by_a_file_that_had_the_number)
         CHECK_EQ(test_join(two), GS_OK);
         take(new[0]);
     }
+    double used = cpu_seconds();
+    test_msleep(300);
+    CHECK(cpu_seconds() - used < 0.1);
     close_pair(old);
     close_pair(new);
     close(fd);
