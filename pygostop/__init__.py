@@ -51,9 +51,9 @@ from pygostop._errors import (
     TaskFailed,
     WouldBlock,
 )
+from pygostop._progress import Progress, Watch, progress_bar
 from pygostop._select import Selected
 from pygostop._signals import notify_signals
-from pygostop._task import Progress
 
 __all__ = [
     "CTask",
@@ -75,6 +75,7 @@ __all__ = [
     "Task",
     "TaskFailed",
     "Ticker",
+    "Watch",
     "WouldBlock",
     "after",
     "after_func",
@@ -90,6 +91,7 @@ __all__ = [
     "merge",
     "move_on_after",
     "notify_signals",
+    "progress_bar",
     "select",
     "select_async",
     "shield",

@@ -286,3 +286,28 @@ GS_TASK(overflow)
 }
 
 GS_EXPORT(add, GS_SIG(half, "x: float"), echo_str);
+
+/* ---- progress ---- */
+
+/* Says each number that it receives, of a hundred. */
+GS_TASK(say_each)
+{
+    gs_chan *numbers = gs_arg_chan(call, 0, GS_INT64);
+    int64_t n;
+    int code;
+    while ((code = gs_recv(call, numbers, &n)) == GS_OK)
+        gs_progress(call, n, 100);
+    return code == GS_ECLOSED ? GS_OK : code;
+}
+
+/* Says each number up to n as fast as it can; then fails, where it is to. */
+GS_TASK(count_up)
+{
+    int64_t n = gs_arg_int(call, 0);
+    int fails = gs_nargs(call) > 1;
+    for (int64_t i = 1; i <= n; i++) {
+        gs_progress(call, i, n);
+        GS_CHECKPOINT(call);
+    }
+    return fails ? gs_fail(call, 7, "counted in vain") : GS_OK;
+}
