@@ -341,30 +341,40 @@ static void api_block_end(gs_call *call)
 
 /* ---- tasks ---- */
 
-/* Names of tasks that tasks start are few and literal: they are kept for good, so that a million tasks
- * need no copy each and none outlives its library. Names are only added, at the head of their bucket. */
+/* Names of tasks that tasks start are mostly few and literal: the first NAMES_MOST of them are kept for
+ * good, so that a million tasks need no copy each and none outlives its library. Names that are made up as
+ * it goes are more than that, and each task has a copy of its own. Names are only added, at the head of their
+ * bucket. */
+enum { NAMES_MOST = 1024, NAME_KEPT = 128, BUCKETS = 256 };
+
 typedef struct kept_name {
     struct kept_name *next;
     char text[];
 } kept_name;
 
+/* NULL where it is not kept. */
 static const char *keep_name(const char *name)
 {
-    static _Atomic(kept_name *) buckets[64];
+    static _Atomic(kept_name *) buckets[BUCKETS];
+    static atomic_int n_kept;
     unsigned hash = 5381;
     for (const char *p = name; *p; p++)
         hash = hash * 33 + (unsigned char)*p;
-    _Atomic(kept_name *) *bucket = &buckets[hash % 64];
+    _Atomic(kept_name *) *bucket = &buckets[hash % BUCKETS];
     for (kept_name *kept = atomic_load(bucket); kept; kept = kept->next)
         if (strcmp(kept->text, name) == 0)
             return kept->text;
-    kept_name *kept = gs__alloc(sizeof *kept + strlen(name) + 1);
+    size_t size = strlen(name) + 1;
+    if (size > NAME_KEPT || atomic_load_explicit(&n_kept, memory_order_relaxed) >= NAMES_MOST)
+        return NULL;
+    kept_name *kept = gs__alloc(sizeof *kept + size);
     if (!kept)
         return NULL;
-    strcpy(kept->text, name);
+    memcpy(kept->text, name, size);
     kept->next = atomic_load(bucket);
     while (!atomic_compare_exchange_weak(bucket, &kept->next, kept))
         ; /* at worst a name is kept twice */
+    atomic_fetch_add(&n_kept, 1);
     return kept->text;
 }
 
@@ -374,16 +384,14 @@ static gs_task *api_go(gs_call *call, gs_fn *fn, const char *name, const gs_valu
     enter(call);
     if (!fn || nargs < 0 || (nargs && !args))
         return NULL;
-    const char *kept = keep_name(name ? name : "?");
-    if (!kept)
-        return NULL;
+    const char *kept = name ? keep_name(name) : NULL;
     int error;
     gs_task *task = gs__task_spawn(&(gs__spawn){.fn = fn,
-                                                .name = kept,
+                                                .name = kept ? kept : name,
                                                 .parent = &self->ctx,
                                                 .args = args,
                                                 .nargs = nargs,
-                                                .flags = GS__TASK_STATIC_NAME},
+                                                .flags = kept ? GS__TASK_STATIC_NAME : 0},
                                    &error);
     if (task) {
         task->maker = self;

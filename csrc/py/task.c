@@ -95,15 +95,6 @@ static void hang_on(gs__py_task *self)
     }
 }
 
-PyObject *gs__py_task_wrap(gs__state *state, gs_task *task)
-{
-    gs__py_task *self = gs__py_task_new(state);
-    if (self)
-        return gs__py_task_attach(self, task);
-    gs__task_unref(task);
-    return NULL;
-}
-
 PyObject *gs__py_task_attach(gs__py_task *self, gs_task *task)
 {
     self->task = task;
@@ -455,15 +446,8 @@ PyObject *gs__py_go(gs__state *state, const char *call, PyObject *const *args, P
         PyErr_Format(PyExc_TypeError, "%s() missing its first argument: what to start", call);
         return NULL;
     }
-    if (name_object && name_object != Py_None) {
-        if (!PyUnicode_Check(name_object)) {
-            PyErr_Format(PyExc_TypeError, "%s() name must be a str or None, not %.100s", call,
-                         Py_TYPE(name_object)->tp_name);
-            return NULL;
-        }
-        if (!(name = PyUnicode_AsUTF8(name_object)))
-            return NULL;
-    }
+    if (name_object && name_object != Py_None && !(name = gs__py_name(name_object, call)))
+        return NULL;
     int thread = thread_object ? PyObject_IsTrue(thread_object) : 0;
     if (thread < 0)
         return NULL;

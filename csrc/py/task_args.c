@@ -153,7 +153,10 @@ static int from_other_number(const place *at, PyObject *arg, gs_value *v)
     }
     if (!has_float(arg))
         return 0;
-    int is_bool = gs__is_numpy_bool(arg); /* it has no __index__, and a bool is an int */
+    int is_complex = gs__is_numpy(arg, "complexfloating"); /* a float would be half of it */
+    if (is_complex)
+        return is_complex < 0 ? -1 : refuse(at, arg, "an int or a float");
+    int is_bool = gs__is_numpy(arg, "bool_"); /* it has no __index__, and a bool is an int */
     if (is_bool > 0) {
         int truth = PyObject_IsTrue(arg);
         *v = GS_ARG_INT(truth);

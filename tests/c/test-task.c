@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include <stdlib.h>
+#include <malloc.h>
 #include <string.h>
 
 static int return_code(gs_call *call)
@@ -441,6 +442,38 @@ static int say_things(gs_call *call)
     gs_progress(call, 1, 2);
     gs_progress(call, 2, 4);
     return GS_OK;
+}
+
+/* 60 tasks of names that are made up as it goes, then one of a name that is not. */
+static int name_many(gs_call *call)
+{
+    int *first = gs_arg_ptr(call, 0), code = 0;
+    char name[512], text[8][512];
+    gs_value arg = GS_ARG_PTR(&code);
+    for (int i = 0; i < 60; i++) {
+        snprintf(name, sizeof name, "%*d", i % 3 ? 10 : 400, *first + i);
+        gs_task *task = gs_go_named(call, return_code, name, &arg, 1);
+        if (!task || task->name == name || strcmp(task->name, name) != 0)
+            return 1;
+        memcpy(text[i % 8], name, sizeof name);
+        memset(name, 'x', sizeof name - 1);
+        if (strcmp(task->name, text[i % 8]) != 0)
+            return 2;
+        GS_TRY(gs_join(call, task, NULL));
+    }
+    gs_task *task = gs_go(call, return_code, &arg, 1);
+    return !task || strcmp(task->name, "return_code") != 0 ? 3 : gs_join(call, task, NULL);
+}
+
+TEST(task_names_that_are_made_up_do_not_add_up)
+{
+    struct mallinfo2 before;
+    for (int first = 0; first < 60 * 2000 / TEST_SLOW; first += 60) {
+        if (first == 60 * 1000 / TEST_SLOW)
+            before = mallinfo2();
+        CHECK_EQ(test_join(test_go(name_many, &first)), GS_OK);
+    }
+    CHECK(mallinfo2().uordblks < before.uordblks + 1000000); /* the names alone were 7 million */
 }
 
 TEST(task_says_how_far_it_is)

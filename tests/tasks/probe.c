@@ -311,3 +311,11 @@ GS_TASK(count_up)
     }
     return fails ? gs_fail(call, 7, "counted in vain") : GS_OK;
 }
+
+/* Sends its second argument on its first. */
+GS_TASK(send_one)
+{
+    gs_chan *out = gs_arg_chan(call, 0, GS_INT64);
+    int64_t n = gs_arg_int(call, 1);
+    return gs_send(call, out, &n);
+}
