@@ -139,6 +139,7 @@ TEST_ENTRY(chan_delivers_each_value_once_though_receivers_are_cancelled, 60)
 TEST_ENTRY(chan_waiters_cost_what_they_are_many, 60)
 TEST_ENTRY(chan_close_ends_ten_thousand_waiters, 30)
 TEST_ENTRY(chan_close_races_with_everything, 30)
+TEST_ENTRY(chan_batches_keep_order_in_rings_of_every_size, 30)
 /* test-select.c */
 TEST_ENTRY(select_takes_what_is_ready, 30)
 TEST_ENTRY(select_without_a_ready_case_waits_for_its_time, 30)
