@@ -91,15 +91,33 @@ static bool holds_objects(const char *format)
     return false;
 }
 
+/* What the exporter raised, a ValueError of NumPy's for one, with the argument before its words. */
+static int refuse_exporter(const place *at, PyObject *arg)
+{
+    if (!PyErr_ExceptionMatches(PyExc_BufferError) && !PyErr_ExceptionMatches(PyExc_ValueError) &&
+        !PyErr_ExceptionMatches(PyExc_TypeError))
+        return -1;
+    PyObject *type, *reason, *traceback;
+    PyErr_Fetch(&type, &reason, &traceback);
+    PyErr_NormalizeException(&type, &reason, &traceback);
+    PyErr_Format(PyExc_TypeError, "task '%s': argument %zd, of type %.100s, gives no buffer: %S",
+                 at->task, at->i, Py_TYPE(arg)->tp_name, reason);
+    Py_XDECREF(type);
+    Py_XDECREF(reason);
+    Py_XDECREF(traceback);
+    return -1;
+}
+
 static int from_buffer(const place *at, gs__call_args *call, gs_view *view, PyObject *arg,
                        gs_value *v)
 {
     PyObject *memory = PyMemoryView_FromObject(arg);
-    if (!memory || hold(call, memory) < 0) {
-        Py_XDECREF(memory);
-        return -1;
-    }
+    if (!memory)
+        return refuse_exporter(at, arg);
+    int held = hold(call, memory);
     Py_DECREF(memory);
+    if (held < 0)
+        return -1;
     const Py_buffer *b = PyMemoryView_GET_BUFFER(memory);
     if (b->format && holds_objects(b->format)) /* a task that wrote there would break references */
         return refuse(at, arg, "a buffer of plain data, without Python objects");
