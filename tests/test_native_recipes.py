@@ -56,7 +56,7 @@ def test_sqlite_program(sqlite: gs.Library) -> None:
     lines = program("sqlite_query")
     assert lines[:3] == ["execute: stopped []", "rows: stopped []", lines[2]]
     assert re.fullmatch(r"the first square of four digits: 1024 <Task 'rows' #\d+ cancelled>", lines[2])
-    assert lines[3:] == ["changed: 0", "task 'execute' failed with code 1: no such column: nothing"]
+    assert lines[3:] == ["changed: 0", "task 'execute' failed with code 1: no such column: missing"]
 
 
 def test_sqlite_query_gives_its_rows(sqlite: gs.Library, tmp_path: pathlib.Path) -> None:

@@ -17,8 +17,9 @@ class Server(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"half of")
         if self.path == "/slow":
-            go_on.wait()
-        self.wfile.write(b" it all")
+            go_on.wait()  # then nobody listens any more
+        else:
+            self.wfile.write(b" it all")
 
     def log_message(self, *args: object) -> None:
         pass

@@ -2,7 +2,8 @@
  *
  * SQLite was not written for pygostop, but asks now and then whether to go on: its progress handler is
  * called every so many steps of its virtual machine, and a handler that says no ends the statement with
- * SQLITE_INTERRUPT. Where a library can be told from another thread instead, gs_on_cancel tells it.
+ * SQLITE_INTERRUPT. (sqlite3_interrupt, called by gs_on_cancel, would not do: it is lost where no statement
+ * runs yet. A flag stays set.)
  *
  * Inside sqlite3_step a lock of SQLite's is held that belongs to the thread, and a task that parks may go on
  * on another one. So the handler only looks; between the steps the task may do as it likes. */
@@ -24,7 +25,14 @@ static void finalize(void *statement)
 
 static int fail_as(gs_call *call, sqlite3 *database)
 {
-    return gs_fail(call, sqlite3_extended_errcode(database), "%s", sqlite3_errmsg(database));
+    int code = sqlite3_extended_errcode(database);
+    return code == SQLITE_INTERRUPT ? GS_ECANCELED
+                                    : gs_fail(call, code, "%s", sqlite3_errmsg(database));
+}
+
+static int look(void *flag)
+{
+    return *(const volatile int *)flag;
 }
 
 /* Opens the database of argument 0 and prepares the statement of argument 1; both end with the task. */
@@ -36,7 +44,10 @@ static int prepare(gs_call *call, sqlite3 **database, sqlite3_stmt **statement)
         sqlite3_close_v2(*database);
         return GS_ENOMEM;
     }
-    if (code != SQLITE_OK || sqlite3_prepare_v2(*database, sql, -1, statement, NULL) != SQLITE_OK)
+    if (code != SQLITE_OK)
+        return fail_as(call, *database);
+    sqlite3_progress_handler(*database, STEPS, look, (void *)gs_stop_flag(call));
+    if (sqlite3_prepare_v2(*database, sql, -1, statement, NULL) != SQLITE_OK)
         return fail_as(call, *database);
     if (gs_defer(call, finalize, *statement) != GS_OK) {
         sqlite3_finalize(*statement);
@@ -45,12 +56,7 @@ static int prepare(gs_call *call, sqlite3 **database, sqlite3_stmt **statement)
     return GS_OK;
 }
 
-static int look(void *flag)
-{
-    return *(const volatile int *)flag;
-}
-
-/* Sends the first column of each row, as text; how many there were. Stops within STEPS. */
+/* Sends the first column of each row, as text; how many there were. */
 GS_TASK(rows)
 {
     sqlite3 *database;
@@ -59,42 +65,28 @@ GS_TASK(rows)
     int64_t n = 0;
     int code;
     GS_TRY(prepare(call, &database, &statement));
-    sqlite3_progress_handler(database, STEPS, look, (void *)gs_stop_flag(call));
     while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
         const char *text = (const char *)sqlite3_column_text(statement, 0);
         size_t size = (size_t)sqlite3_column_bytes(statement, 0);
         GS_TRY(gs_send_str(call, out, text ? text : "", size));
         gs_progress(call, ++n, 0);
     }
-    if (code == SQLITE_INTERRUPT)
-        return GS_ECANCELED;
     if (code != SQLITE_DONE)
         return fail_as(call, database);
     gs_close(call, out);
     return gs_return_int(call, n);
 }
 
-static void interrupt(void *database)
-{
-    sqlite3_interrupt((sqlite3 *)database);
-}
-
-/* Runs a statement to its end and gives the number of rows changed. The thread that asks it to stop tells
- * SQLite so. */
+/* Runs a statement to its end and gives the number of rows changed. */
 GS_TASK(execute)
 {
     sqlite3 *database;
     sqlite3_stmt *statement;
-    GS_TRY(prepare(call, &database, &statement));
-    int hook = gs_on_cancel(call, interrupt, database);
-    GS_TRY(hook);
     int code;
+    GS_TRY(prepare(call, &database, &statement));
     do
         code = sqlite3_step(statement);
     while (code == SQLITE_ROW);
-    gs_off_cancel(call, hook); /* before the database goes */
-    if (code == SQLITE_INTERRUPT)
-        return GS_ECANCELED;
     return code == SQLITE_DONE ? gs_return_int(call, sqlite3_changes(database))
                                : fail_as(call, database);
 }

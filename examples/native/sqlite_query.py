@@ -25,6 +25,6 @@ print("the first square of four digits:", square, query)
 
 print("changed:", sqlite.execute(":memory:", "CREATE TABLE t AS SELECT 1"))
 try:
-    sqlite.execute(":memory:", "SELECT nothing")
+    sqlite.execute(":memory:", "SELECT missing")
 except gs.TaskFailed as error:
     print(error)
