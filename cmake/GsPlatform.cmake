@@ -1,5 +1,6 @@
 # What the machine has, and how the core is to be built on it: sets GS_SWITCH to asm or ucontext, and
-# for asm GS_SWITCH_SOURCE, the machine's file. Stops with the reason where nothing can work.
+# for asm GS_SWITCH_SOURCE, the machine's file; and
+# GS_POLLER_SOURCE, how it waits for descriptors. Stops with the reason where nothing can work.
 
 set(supported "pygostop runs on 64-bit POSIX systems: Linux on x86-64 and aarch64, and, with the \
 portable build (GS_PORTABLE=ON), on other POSIX systems that have ucontext.")
@@ -31,6 +32,11 @@ if(NOT CMAKE_SYSTEM_NAME STREQUAL "Linux" AND NOT GS_PORTABLE)
   set(GS_PORTABLE ON CACHE BOOL "Use POSIX and ucontext only: no assembler, no futex" FORCE)
 endif()
 
+if(GS_PORTABLE)
+  set(GS_POLLER_SOURCE poller_poll.c)
+else()
+  set(GS_POLLER_SOURCE poller_epoll.c)
+endif()
 if(GS_SWITCH STREQUAL "")
   if(GS_PORTABLE OR asm_source STREQUAL "")
     set(GS_SWITCH ucontext)

@@ -53,9 +53,9 @@ from pygostop._errors import (
     WouldBlock,
 )
 from pygostop._native import Library, load
+from pygostop._progress import Progress, Watch, progress_bar
 from pygostop._select import Selected
 from pygostop._signals import notify_signals
-from pygostop._task import Progress
 
 __all__ = [
     "CTask",
@@ -78,6 +78,7 @@ __all__ = [
     "Task",
     "TaskFailed",
     "Ticker",
+    "Watch",
     "WouldBlock",
     "after",
     "after_func",
@@ -95,6 +96,7 @@ __all__ = [
     "merge",
     "move_on_after",
     "notify_signals",
+    "progress_bar",
     "select",
     "select_async",
     "shield",

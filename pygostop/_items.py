@@ -10,6 +10,7 @@ passes a dtype has imported it.
 from __future__ import annotations
 
 import math
+import numbers
 import re
 import struct
 import sys
@@ -123,7 +124,7 @@ class Record:
                 self._fields += [code] * int(count or 1)
         if not self._fields:
             raise ValueError(f"Chan() type {format!r} is a struct format without fields")
-        self._limited = any(code[-1] in self._unchecked() for code in self._fields)
+        self._limited = any(code[-1] in self._unchecked() or code in "fde" for code in self._fields)
 
     def to_bytes(self, value: Any) -> bytes:
         if type(value) is not tuple:
@@ -151,6 +152,8 @@ class Record:
     def _check_limits(self, value: tuple[Any, ...]) -> None:
         unchecked = self._unchecked()
         for place, (code, field) in enumerate(zip(self._fields, value)):
+            if code in ("f", "d", "e") and _is_complex(field):
+                raise self._misfit_of(place, field, TypeError("a float would be half of it"))
             if code == "f" and code in unchecked:
                 try:
                     struct.pack("=f", field)
@@ -264,6 +267,8 @@ class Dtype:
     def _scalar(self, dtype: Any, value: Any) -> Any:
         numpy = self._numpy
         kind = dtype.kind
+        if kind in "biuf" and _is_complex(value):
+            raise TypeError("it would be half of it")
         if kind in "Mm":
             return numpy.array(value, dtype)[()]
         if kind == "V":
@@ -291,6 +296,11 @@ class Dtype:
         if len(data) > dtype.itemsize:
             raise OverflowError(f"{len(data)} bytes do not fit {dtype.itemsize}")
         return self._numpy.void(data.ljust(dtype.itemsize, b"\0"))
+
+
+def _is_complex(value: Any) -> bool:
+    """Also NumPy's, which convert themselves to a float where struct or NumPy asks for one."""
+    return isinstance(value, numbers.Complex) and not isinstance(value, numbers.Real)
 
 
 def _is_infinite(numpy: Any, value: Any) -> bool:

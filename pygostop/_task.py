@@ -1,20 +1,10 @@
-"""What reads best in Python of tasks: their progress, their signatures, addresses from cffi."""
+"""What reads best in Python of tasks: their signatures, addresses from cffi."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
-from typing import Any, NamedTuple
-
-
-class Progress(NamedTuple):
-    """How far a task says it is; ``total`` is 0 where it does not know."""
-
-    done: int
-    total: int
-
-
-Progress.__module__ = "pygostop"
+from typing import Any
 
 
 def make_signature(params: list[tuple[str, str, bool]]) -> inspect.Signature:

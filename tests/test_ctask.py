@@ -268,7 +268,7 @@ def test_strides_are_seen(probe: Probe) -> None:
     matrix = numpy.arange(12.0).reshape(3, 4)
     assert probe.sum_strided(matrix.T) == matrix.sum()
     assert probe.sum_strided(matrix[::2, ::-1]) == matrix[::2].sum()
-    with pytest.raises(gs.TaskFailed, match="not one that is not contiguous"):
+    with pytest.raises(gs.TaskFailed, match="not one that is not C-contiguous"):
         probe.sum_doubles(matrix.T)
 
 

@@ -6,12 +6,12 @@
 #include "args.h"
 #include "debug.h"
 #include "owned.h"
+#include "poller.h"
 #include "sched.h"
 #include "select.h"
 #include "str.h"
 #include "worker.h"
 
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -320,38 +320,12 @@ static int api_select(gs_call *call, gs_case *cases, int n, int64_t timeout)
 
 /* ---- descriptors and blocking calls ---- */
 
-static int poll_timeout(int64_t deadline)
-{
-    if (deadline == GS_FOREVER)
-        return -1;
-    int64_t left = deadline - gs__now();
-    int64_t ms = (left + 999999) / 1000000;
-    return left <= 0 ? 0 : ms > INT32_MAX ? INT32_MAX : (int)ms;
-}
-
 static int api_wait_fd(gs_call *call, int fd, int events, int64_t timeout)
 {
-    gs_task *task = task_of(call);
-    if (fd < 0 || timeout < 0)
+    if (fd < 0 || timeout < 0 || !gs__are_events(events))
         return GS_EINVAL;
     GS_TRY(check(call));
-    struct pollfd fds[2] = {{fd, (short)events, 0}, {-1, POLLIN, 0}};
-    if (poll(fds, 1, 0) > 0)
-        return fds[0].revents & POLLNVAL ? GS_EINVAL : fds[0].revents;
-    if (timeout == 0)
-        return GS_EAGAIN;
-    if (!task->shields)
-        GS_TRY(fds[1].fd = gs__task_stop_fd(task));
-    int64_t deadline = gs__deadline(timeout);
-    int n;
-    gs__block_begin(task);
-    do
-        n = poll(fds, 2, poll_timeout(deadline));
-    while (n < 0 || (n == 0 && gs__now() < deadline));
-    gs__block_end(task);
-    if (fds[0].revents)
-        return fds[0].revents & POLLNVAL ? GS_EINVAL : fds[0].revents;
-    return n == 0 ? GS_ETIMEDOUT : GS_ECANCELED;
+    return gs__wait_fd(fd, events, gs__task_scope(task_of(call)), timeout);
 }
 
 static void api_block_begin(gs_call *call)
@@ -367,30 +341,40 @@ static void api_block_end(gs_call *call)
 
 /* ---- tasks ---- */
 
-/* Names of tasks that tasks start are few and literal: they are kept for good, so that a million tasks
- * need no copy each and none outlives its library. Names are only added, at the head of their bucket. */
+/* Names of tasks that tasks start are mostly few and literal: the first NAMES_MOST of them are kept for
+ * good, so that a million tasks need no copy each and none outlives its library. Names that are made up as
+ * it goes are more than that, and each task has a copy of its own. Names are only added, at the head of their
+ * bucket. */
+enum { NAMES_MOST = 1024, NAME_KEPT = 128, BUCKETS = 256 };
+
 typedef struct kept_name {
     struct kept_name *next;
     char text[];
 } kept_name;
 
+/* NULL where it is not kept. */
 static const char *keep_name(const char *name)
 {
-    static _Atomic(kept_name *) buckets[64];
+    static _Atomic(kept_name *) buckets[BUCKETS];
+    static atomic_int n_kept;
     unsigned hash = 5381;
     for (const char *p = name; *p; p++)
         hash = hash * 33 + (unsigned char)*p;
-    _Atomic(kept_name *) *bucket = &buckets[hash % 64];
+    _Atomic(kept_name *) *bucket = &buckets[hash % BUCKETS];
     for (kept_name *kept = atomic_load(bucket); kept; kept = kept->next)
         if (strcmp(kept->text, name) == 0)
             return kept->text;
-    kept_name *kept = gs__alloc(sizeof *kept + strlen(name) + 1);
+    size_t size = strlen(name) + 1;
+    if (size > NAME_KEPT || atomic_load_explicit(&n_kept, memory_order_relaxed) >= NAMES_MOST)
+        return NULL;
+    kept_name *kept = gs__alloc(sizeof *kept + size);
     if (!kept)
         return NULL;
-    strcpy(kept->text, name);
+    memcpy(kept->text, name, size);
     kept->next = atomic_load(bucket);
     while (!atomic_compare_exchange_weak(bucket, &kept->next, kept))
         ; /* at worst a name is kept twice */
+    atomic_fetch_add(&n_kept, 1);
     return kept->text;
 }
 
@@ -400,16 +384,14 @@ static gs_task *api_go(gs_call *call, gs_fn *fn, const char *name, const gs_valu
     enter(call);
     if (!fn || nargs < 0 || (nargs && !args))
         return NULL;
-    const char *kept = keep_name(name ? name : "?");
-    if (!kept)
-        return NULL;
+    const char *kept = name ? keep_name(name) : NULL;
     int error;
     gs_task *task = gs__task_spawn(&(gs__spawn){.fn = fn,
-                                                .name = kept,
+                                                .name = kept ? kept : name,
                                                 .parent = &self->ctx,
                                                 .args = args,
                                                 .nargs = nargs,
-                                                .flags = GS__TASK_STATIC_NAME},
+                                                .flags = kept ? GS__TASK_STATIC_NAME : 0},
                                    &error);
     if (task) {
         task->maker = self;
@@ -510,11 +492,8 @@ static void api_progress(gs_call *call, int64_t done, int64_t total)
 {
     enter(call);
     gs__extra *extra = gs__task_extra(task_of(call));
-    if (!extra)
-        return;
-    atomic_store_explicit(&extra->done, done, memory_order_relaxed);
-    atomic_store_explicit(&extra->total, total, memory_order_relaxed);
-    atomic_store_explicit(&extra->has_progress, true, memory_order_release);
+    if (extra)
+        gs__progress_say(&extra->progress, done, total);
 }
 
 static void api_vlog(gs_call *call, const char *fmt, va_list args)

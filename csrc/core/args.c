@@ -181,7 +181,7 @@ const gs_view *gs__arg_view(gs_call *call, int i)
 static const gs_view *contiguous_view(gs_call *call, int i, const char *expected, bool writable)
 {
     const gs_value *v = argument_of(call, i, GS_VALUE_VIEW, expected);
-    const char *wrong = !contiguous(v->as.view)            ? "one that is not contiguous"
+    const char *wrong = !contiguous(v->as.view)            ? "one that is not C-contiguous"
                         : writable && v->as.view->readonly ? "one that is read-only"
                                                            : NULL;
     if (wrong) {
@@ -239,8 +239,9 @@ void *gs__arg_array(gs_call *call, int i, gs_type item, size_t *count)
     if (view->itemsize != GS_TYPE_SIZE(item) ||
         (kind != GS_KIND_RECORD && kind_of_format(view->format) != kind)) {
         int code =
-            fail(call, GS_EINVAL, "task '%s': argument %d must be %s, not one of format '%s'",
-                 task_of(call)->name, i, expected, view->format);
+            fail(call, GS_EINVAL,
+                 "task '%s': argument %d must be %s, not one of format '%s' and %zu bytes an item",
+                 task_of(call)->name, i, expected, view->format, view->itemsize);
         gs__task_abandon(task_of(call), code);
     }
     *count = view->size / view->itemsize;

@@ -258,6 +258,26 @@ int gs__chan_try_recv(gs_chan *ch, void *item)
 /* How many elements one hold of the lock moves at most: others get their turn. */
 enum { BATCH = 1024 };
 
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* With the lock held: what fits into the ring in one piece, where nobody waits for it, at once. */
+static size_t put_run(gs_chan *ch, const char *from, size_t n)
+{
+    size_t used = in_ring(ch), end = ch->head + used;
+    if (!gs__list_empty(&ch->receivers) || atomic_load_explicit(&ch->closed, memory_order_relaxed))
+        return 0;
+    size_t piece = end < ch->capacity ? ch->capacity - end : ch->head - (end - ch->capacity);
+    size_t run = least(least(ch->capacity - used, piece), n);
+    if (run == 0)
+        return 0;
+    memcpy(slot(ch, used), from, run * ch->item_size);
+    set_count(ch, count_of(ch) + run);
+    return run;
+}
+
 int gs__chan_try_send_many(gs_chan *ch, const void *items, size_t n, size_t *sent)
 {
     const char *item = items;
@@ -267,12 +287,17 @@ int gs__chan_try_send_many(gs_chan *ch, const void *items, size_t n, size_t *sen
         gs__wakes wakes;
         gs__wakes_init(&wakes);
         gs__acquire(&ch->lock);
-        for (int i = 0; i < BATCH && *sent < n; i++) {
-            code = gs__chan_send_locked(ch, item, &wakes);
-            if (code != GS_OK)
-                break;
-            item += ch->item_size;
-            ++*sent;
+        for (size_t left = least(BATCH, n - *sent); left > 0;) {
+            size_t run = put_run(ch, item, left);
+            if (run == 0) {
+                code = gs__chan_send_locked(ch, item, &wakes);
+                if (code != GS_OK)
+                    break;
+                run = 1;
+            }
+            item += run * ch->item_size;
+            *sent += run;
+            left -= run;
         }
         gs__release(&ch->lock);
         gs__wake_all(&wakes);
@@ -285,11 +310,7 @@ static size_t take_run(gs_chan *ch, char *to, size_t n)
 {
     if (ch->n_returned || !gs__list_empty(&ch->senders))
         return 0;
-    size_t run = count_of(ch);
-    if (run > ch->capacity - ch->head)
-        run = ch->capacity - ch->head;
-    if (run > n)
-        run = n;
+    size_t run = least(least(count_of(ch), ch->capacity - ch->head), n);
     if (run == 0)
         return 0;
     memcpy(to, slot(ch, 0), run * ch->item_size);
@@ -307,8 +328,8 @@ int gs__chan_try_recv_many(gs_chan *ch, void *items, size_t n, size_t *received)
         gs__wakes wakes;
         gs__wakes_init(&wakes);
         gs__acquire(&ch->lock);
-        for (int i = 0; i < BATCH && *received < n; i++) {
-            size_t run = take_run(ch, item, n - *received);
+        for (size_t left = least(BATCH, n - *received); left > 0;) {
+            size_t run = take_run(ch, item, left);
             if (run == 0) {
                 code = gs__chan_recv_locked(ch, item, &wakes);
                 if (code != GS_OK)
@@ -317,6 +338,7 @@ int gs__chan_try_recv_many(gs_chan *ch, void *items, size_t n, size_t *received)
             }
             item += run * ch->item_size;
             *received += run;
+            left -= run;
         }
         gs__release(&ch->lock);
         gs__wake_all(&wakes);

@@ -12,8 +12,8 @@ const char *gs__task_state_name(gs_task *task)
 void gs__task_waiting_text(gs_task *task, char *text, size_t size)
 {
     uintptr_t on = (uintptr_t)atomic_load(&task->waiting_on);
-    unsigned long long number = on >> 2;
-    switch (on & 3) {
+    unsigned long long number = on >> GS__ON_BITS;
+    switch (on & ((1 << GS__ON_BITS) - 1)) {
     case GS__ON_SEND:
         snprintf(text, size, "send on chan %llu", number);
         break;
@@ -25,6 +25,9 @@ void gs__task_waiting_text(gs_task *task, char *text, size_t size)
             snprintf(text, size, "sleep");
         else
             snprintf(text, size, "select of %llu", number);
+        break;
+    case GS__ON_FD:
+        snprintf(text, size, "descriptor %llu", number);
         break;
     default:
         text[0] = '\0';

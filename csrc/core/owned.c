@@ -32,16 +32,23 @@ typedef struct gs__held {
     gs_ctx *ctx;
 } gs__held;
 
+static gs__extra *made_extra(gs_task *task)
+{
+    return atomic_load_explicit(&task->extra, memory_order_acquire);
+}
+
 gs__extra *gs__task_extra(gs_task *task)
 {
-    gs__extra *extra = atomic_load_explicit(&task->extra, memory_order_relaxed);
+    gs__extra *extra = made_extra(task);
     if (extra)
         return extra;
-    extra = gs__calloc(sizeof *extra);
-    if (!extra)
+    gs__extra *made = gs__calloc(sizeof *made);
+    if (!made)
         return NULL;
-    extra->stop_fd[0] = extra->stop_fd[1] = -1;
-    atomic_store_explicit(&task->extra, extra, memory_order_release);
+    made->stop_fd[0] = made->stop_fd[1] = -1;
+    if (atomic_compare_exchange_strong(&task->extra, &extra, made))
+        return made;
+    gs__free(made);
     return extra;
 }
 
@@ -60,7 +67,7 @@ int gs__task_defer(gs_task *task, void (*fn)(void *), void *arg)
 
 void gs__task_run_defers(gs_task *task)
 {
-    gs__extra *extra = atomic_load_explicit(&task->extra, memory_order_relaxed);
+    gs__extra *extra = made_extra(task);
     for (gs__defer *defer; extra && (defer = extra->defers);) {
         gs__defer one = *defer;
         extra->defers = one.next; /* first: it may abandon the stack, and defer more */
@@ -110,7 +117,7 @@ int gs__task_on_cancel(gs_task *task, void (*fn)(void *), void *arg)
 
 void gs__task_off_cancel(gs_task *task, int id)
 {
-    gs__extra *extra = atomic_load_explicit(&task->extra, memory_order_relaxed);
+    gs__extra *extra = made_extra(task);
     if (!extra || id <= 0)
         return;
     for (gs__on_cancel **p = &extra->hooks; *p; p = &(*p)->next)
@@ -185,7 +192,7 @@ void gs__task_shield_begin(gs_task *task)
 /* With the task's lock held: a hook whose cancel came under the shield. */
 static gs__on_cancel *take_held_back(gs_task *task)
 {
-    gs__extra *extra = atomic_load_explicit(&task->extra, memory_order_relaxed);
+    gs__extra *extra = made_extra(task);
     for (gs__on_cancel *c = extra ? extra->hooks : NULL; c; c = c->next)
         if (c->held_back) {
             c->held_back = false;
@@ -253,7 +260,7 @@ static void release_extra(gs_task *task, gs__extra *extra)
 
 void gs__task_release_owned(gs_task *task)
 {
-    gs__extra *extra = atomic_load_explicit(&task->extra, memory_order_relaxed);
+    gs__extra *extra = made_extra(task);
     if (extra)
         release_extra(task, extra);
     for (gs__link *l; (l = gs__list_pop(&task->strings));)

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "sched.h"
 
+#include "poller.h"
 #include "worker.h"
 
 #include <pthread.h>
@@ -182,6 +183,7 @@ static void on_fork_child(void)
     }
     gs__workers_reset();
     gs__monitor_reset();
+    gs__poller_reset();
     gs__parkers_reset();
     gs__threads_reset();
     gs__timers_reset();
@@ -255,6 +257,7 @@ int gs__runtime_stop(int64_t deadline)
         return (int)left;
     pthread_mutex_lock(&changing);
     if (atomic_load(&running)) {
+        gs__poller_stop();
         for (int i = 0; i < GS__GROUPS_MOST; i++) {
             gs__group *group = atomic_load(&groups[i]);
             if (group)

@@ -444,6 +444,15 @@ bool gs__task_was_canceled(gs_task *task)
     return task->flags & GS__TASK_CANCELED;
 }
 
+static void free_extra(gs_task *task)
+{
+    gs__extra *extra = atomic_load_explicit(&task->extra, memory_order_acquire);
+    if (!extra)
+        return;
+    gs__progress_fini(&extra->progress);
+    gs__free(extra);
+}
+
 void gs__task_free(gs_task *task)
 {
     atomic_store_explicit(&task->id, 0, memory_order_release);
@@ -451,7 +460,7 @@ void gs__task_free(gs_task *task)
     gs__free(task->message);
     if (task->result.kind == GS_VALUE_STR || task->result.kind == GS_VALUE_BYTES)
         gs__str_drop(&task->result.as.s);
-    gs__free(atomic_load_explicit(&task->extra, memory_order_relaxed));
+    free_extra(task);
     put_record(task);
 }
 
@@ -583,12 +592,14 @@ int gs__yield(gs_ctx *scope)
 
 /* ---- what it says ---- */
 
-bool gs__task_progress(gs_task *task, int64_t *done, int64_t *total)
+unsigned gs__task_progress(gs_task *task, int64_t *done, int64_t *total)
 {
     gs__extra *extra = atomic_load_explicit(&task->extra, memory_order_acquire);
-    if (!extra || !atomic_load_explicit(&extra->has_progress, memory_order_acquire))
-        return false;
-    *done = atomic_load_explicit(&extra->done, memory_order_relaxed);
-    *total = atomic_load_explicit(&extra->total, memory_order_relaxed);
-    return true;
+    return extra ? gs__progress_get(&extra->progress, done, total) : 0;
+}
+
+gs_chan *gs__task_progress_changed(gs_task *task)
+{
+    gs__extra *extra = gs__task_extra(task);
+    return extra ? gs__progress_changed(&extra->progress) : NULL;
 }

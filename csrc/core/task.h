@@ -12,6 +12,7 @@
 
 #include "coro.h"
 #include "ctx.h"
+#include "progress.h"
 
 struct gs__worker;
 struct gs__group;
@@ -33,15 +34,15 @@ typedef struct gs__result {
     } as;
 } gs__result;
 
-/* What few tasks need, made when first needed. Only the task itself touches it, but progress. */
+/* What few tasks need, made when first needed: by the task, or by who watches its progress. Only the
+ * task itself touches it, but progress. */
 typedef struct gs__extra {
     struct gs__defer *defers;    /* last first */
     struct gs__on_cancel *hooks; /* of gs_on_cancel and gs_stop_fd */
     int last_hook;               /* the id given last */
     int stop_fd[2];              /* to read and to write, the same for an eventfd; -1: none */
     struct gs__held *held;       /* channels and contexts that the task made */
-    atomic_bool has_progress;
-    atomic_llong done, total;
+    gs__progress progress;
 } gs__extra;
 
 struct gs_task {
@@ -151,8 +152,9 @@ bool gs__task_unhook(gs_task *task, gs__task_hook *hook);
 bool gs__task_hang(gs_task *task, gs__waiter *waiter);
 void gs__task_unhang(gs_task *task, gs__waiter *waiter);
 
-/* done and total as gs_progress said last; false where it never did. */
-bool gs__task_progress(gs_task *task, int64_t *done, int64_t *total);
+/* As gs__progress_get, gs__progress_changed. */
+unsigned gs__task_progress(gs_task *task, int64_t *done, int64_t *total);
+gs_chan *gs__task_progress_changed(gs_task *task);
 
 /* For ctx.c: with the context's lock held, the task is to see that it was asked to stop; it is
  * claimed for `wakes` where it is parked on its own context. */
@@ -175,7 +177,7 @@ extern void (*gs__log_line)(const char *task, const char *line);
 
 /* The table that tasks call. */
 extern const gs_api gs__api;
-/* NULL when memory ran out. */
+/* NULL when memory ran out. On any thread. */
 gs__extra *gs__task_extra(gs_task *task);
 /* The context that the task's blocking calls observe: its own, none under a shield. */
 static inline gs_ctx *gs__task_scope(gs_task *task)

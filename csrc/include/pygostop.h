@@ -560,7 +560,11 @@ static inline int gs_select(gs_call *call, gs_case *cases, int n, int64_t timeou
 {
     return call->api->select(call, cases, n, timeout);
 }
-/* Waits for poll(2)'s `events` on a descriptor and gives those that came. Checkpoint, parks. */
+/* Waits at most `timeout` nanoseconds for poll(2)'s `events` on a descriptor and gives those that came;
+ * an error or an end of the file comes unasked, as with poll. GS_ETIMEDOUT, with a timeout of 0
+ * GS_EAGAIN; GS_EINVAL for what is no open descriptor or no event; GS_ENOMEM. Checkpoint, parks. A wait
+ * does not keep the descriptor: who closes it while a task waits wakes nobody, so cancel the task or
+ * shut the connection down (shutdown(2)) first. */
 static inline int gs_wait_fd(gs_call *call, int fd, int events, int64_t timeout)
 {
     return call->api->wait_fd(call, fd, events, timeout);

@@ -47,3 +47,19 @@ int gs__py_args(const gs__py_params *params, PyObject *const *args, Py_ssize_t n
         }
     return 0;
 }
+
+const char *gs__py_name(PyObject *name, const char *call)
+{
+    if (!PyUnicode_Check(name)) {
+        PyErr_Format(PyExc_TypeError, "%s() name must be a str or None, not %.100s", call,
+                     Py_TYPE(name)->tp_name);
+        return NULL;
+    }
+    Py_ssize_t size;
+    const char *text = PyUnicode_AsUTF8AndSize(name, &size);
+    if (!text || strlen(text) == (size_t)size)
+        return text;
+    PyErr_Format(PyExc_ValueError, "%s() name must not have a NUL character in it, as %R has", call,
+                 name);
+    return NULL;
+}

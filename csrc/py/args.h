@@ -15,5 +15,8 @@ typedef struct gs__py_params {
  * with TypeError. */
 int gs__py_args(const gs__py_params *params, PyObject *const *args, Py_ssize_t nargs,
                 PyObject *kwnames, PyObject **out);
+/* The text of a name, as long as the str lives; NULL with TypeError, ValueError (a NUL, where C would
+ * end) or UnicodeEncodeError. `call` is for messages, as in "go". */
+const char *gs__py_name(PyObject *name, const char *call);
 
 #endif

@@ -192,8 +192,28 @@ static int write_int(PyObject *chan, PyObject *value, void *item)
     return 0;
 }
 
+int gs__is_numpy(PyObject *value, const char *name)
+{
+    PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
+    PyObject *numpy = PyDict_GetItemString(modules, "numpy");
+    if (!numpy)
+        return 0;
+    PyObject *class = PyObject_GetAttrString(numpy, name);
+    if (!class)
+        return -1;
+    int result = PyObject_IsInstance(value, class);
+    Py_DECREF(class);
+    return result;
+}
+
 static int write_float(PyObject *chan, PyObject *value, void *item)
 {
+    if (gs__unlikely(!PyFloat_Check(value) && !PyLong_Check(value))) {
+        /* They convert themselves to a float, and lose a part. */
+        int is_complex = gs__is_numpy(value, "complexfloating");
+        if (is_complex)
+            return is_complex < 0 ? -1 : misfit(chan, "float", value);
+    }
     double x = PyFloat_AsDouble(value);
     if (gs__unlikely(x == -1.0) && PyErr_Occurred()) {
         if (PyErr_ExceptionMatches(PyExc_OverflowError))
@@ -204,27 +224,13 @@ static int write_float(PyObject *chan, PyObject *value, void *item)
     return 0;
 }
 
-int gs__is_numpy_bool(PyObject *value)
-{
-    PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
-    PyObject *numpy = PyDict_GetItemString(modules, "numpy");
-    if (!numpy)
-        return 0;
-    PyObject *class = PyObject_GetAttrString(numpy, "bool_");
-    if (!class)
-        return -1;
-    int result = PyObject_IsInstance(value, class);
-    Py_DECREF(class);
-    return result;
-}
-
 static int write_bool(PyObject *chan, PyObject *value, void *item)
 {
     int truth;
     if (gs__likely(PyBool_Check(value)))
         truth = value == Py_True;
     else {
-        int fits = gs__is_numpy_bool(value);
+        int fits = gs__is_numpy(value, "bool_");
         if (fits <= 0)
             return fits < 0 ? -1 : misfit(chan, "bool", value);
         truth = PyObject_IsTrue(value);

@@ -49,8 +49,9 @@ static inline void gs__codec_done(const gs__codec *codec, void *item)
         gs__codec_drop(codec, item);
 }
 
-/* 1 where value is one of NumPy's booleans, which are no int; 0 where not; -1 with an exception. */
-int gs__is_numpy_bool(PyObject *value);
+/* 1 where value is of NumPy's class `name`: "bool_", which is no int, "complexfloating", which converts
+ * itself to a float and is none; 0 where not; -1 with an exception. */
+int gs__is_numpy(PyObject *value, const char *name);
 
 /* Whether items lie in a buffer as they do in the channel. `view` is of `buffer`, with its format.
  * -1 with an exception. False for types whose items own something. */

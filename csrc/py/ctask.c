@@ -4,6 +4,7 @@
  * what a compiler made at run time), and each task that it started keeps it (task_args.c). A shared library
  * that its function lies in stays loaded for good, whoever loaded it: library.c says why. */
 #define _GNU_SOURCE
+#include "args.h"
 #include "block.h"
 #include "debug.h"
 #include "py_task.h"
@@ -195,7 +196,7 @@ static int set_name(gs__ctask *self, PyObject *name, const origin *from)
 {
     const char *text = from->name;
     char address[32];
-    if (name != Py_None && !(text = PyUnicode_AsUTF8(name)))
+    if (name != Py_None && !(text = gs__py_name(name, "CTask")))
         return -1;
     if (!text) {
         PyOS_snprintf(address, sizeof address, "%p", from->address);
@@ -310,7 +311,10 @@ PyObject *gs__py_ctask_go(gs__state *state, PyObject *ctask, PyObject *const *ar
     gs__call_args *call = gs__alloc(sizeof *call);
     if (!call)
         return PyErr_NoMemory();
-    if (gs__call_args_init(call, state, name, ctask, self->signature, args, nargs) < 0) {
+    /* Before there is a task: one that was started is never without its handle. */
+    gs__py_task *handle = gs__py_task_new(state);
+    if (!handle || gs__call_args_init(call, state, name, ctask, self->signature, args, nargs) < 0) {
+        Py_XDECREF(handle);
         gs__free(call);
         return NULL;
     }
@@ -326,7 +330,8 @@ PyObject *gs__py_ctask_go(gs__state *state, PyObject *ctask, PyObject *const *ar
                                                 .flags = self->pinned ? GS__TASK_PINNED : 0},
                                    &error);
     if (task)
-        return gs__py_task_wrap(state, task);
+        return gs__py_task_attach(handle, task);
+    Py_DECREF(handle);
     gs__call_args_release(call);
     gs__free(call);
     return gs__py_raise(state, error,

@@ -1,4 +1,4 @@
-/* py_task.h: the Task type's inside, shared by task.c and task_result.c.
+/* py_task.h: the Task type's inside, shared by task.c, task_result.c and task_progress.c.
  *
  * What always holds:
  *  - A Task that go() made is kept by its task, through `hook`, until that has ended: so a failure
@@ -47,6 +47,13 @@ int gs__py_task_wait(gs__py_task *self, gs_ctx *scope, int64_t deadline);
 PyObject *gs__py_task_result(gs__py_task *self);
 /* Ended tasks that were not cancelled: the failure, borrowed, or None; NULL with an exception. */
 PyObject *gs__py_task_error(gs__py_task *self);
+/* task_progress.c: task.progress, task.watch(); for pygostop/_progress.py, what is newer than a version of
+ * 0 or more as (version, Progress), or None, and a channel that is closed when there is more. */
+PyObject *gs__py_task_get_progress(gs__py_task *self);
+PyObject *gs__py_task_watch(gs__py_task *self, PyObject *const *args, Py_ssize_t nargs,
+                            PyObject *kwnames);
+PyObject *gs__py_task_progress_since(gs__py_task *self, PyObject *version);
+PyObject *gs__py_task_progress_changed(gs__py_task *self);
 /* The failure that nobody fetched goes to sys.unraisablehook. */
 void gs__py_task_report(gs__py_task *self);
 

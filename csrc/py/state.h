@@ -148,9 +148,6 @@ gs_ctx *gs__py_scope_inside(PyObject *scope);
 
 /* The gs_task of a Task object, borrowed, or NULL: as of gs__py_ctx_get. */
 gs_task *gs__py_task_get(gs__state *state, PyObject *object);
-/* The Task of a task just spawned, whose failure is reported where nobody fetches it. Takes over the
- * caller's reference, also where it fails. */
-PyObject *gs__py_task_wrap(gs__state *state, gs_task *task);
 /* go(args[0], *args[1:], name=…, thread=…) as `call`, below `parent`: a Task, or NULL. `name` and `thread`
  * are as given, NULL where they were not. */
 PyObject *gs__py_go(gs__state *state, const char *call, PyObject *const *args, Py_ssize_t nargs,

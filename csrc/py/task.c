@@ -95,15 +95,6 @@ static void hang_on(gs__py_task *self)
     }
 }
 
-PyObject *gs__py_task_wrap(gs__state *state, gs_task *task)
-{
-    gs__py_task *self = gs__py_task_new(state);
-    if (self)
-        return gs__py_task_attach(self, task);
-    gs__task_unref(task);
-    return NULL;
-}
-
 PyObject *gs__py_task_attach(gs__py_task *self, gs_task *task)
 {
     self->task = task;
@@ -336,17 +327,29 @@ static PyObject *get_waiting_on(gs__py_task *self, void *Py_UNUSED(closure))
 
 static PyObject *get_progress(gs__py_task *self, void *Py_UNUSED(closure))
 {
-    int64_t done, total;
-    if (enter(self) < 0)
-        return NULL;
-    if (!gs__task_progress(self->task, &done, &total))
-        Py_RETURN_NONE;
-    PyObject *module = PyImport_ImportModule("pygostop._task");
-    PyObject *progress =
-        module ? PyObject_CallMethod(module, "Progress", "LL", (long long)done, (long long)total)
-               : NULL;
-    Py_XDECREF(module);
-    return progress;
+    return enter(self) < 0 ? NULL : gs__py_task_get_progress(self);
+}
+
+PyDoc_STRVAR(watch_doc,
+             "watch($self, /, *, interval=0.1)\n--\n\n"
+             "Iterate, also with async for, over each new Progress until the task has ended.\n\n"
+             "At least interval seconds lie between two, and what was said in between is passed "
+             "over;\nthe last is given at once when the task ends, however it does. Waits as\n"
+             "wait() does, and raises Cancelled where the caller's own scope is done.");
+static PyObject *task_watch(gs__py_task *self, PyObject *const *args, Py_ssize_t nargs,
+                            PyObject *kwnames)
+{
+    return enter(self) < 0 ? NULL : gs__py_task_watch(self, args, nargs, kwnames);
+}
+
+static PyObject *task_progress_since(gs__py_task *self, PyObject *version)
+{
+    return enter(self) < 0 ? NULL : gs__py_task_progress_since(self, version);
+}
+
+static PyObject *task_progress_changed(gs__py_task *self, PyObject *Py_UNUSED(none))
+{
+    return enter(self) < 0 ? NULL : gs__py_task_progress_changed(self);
 }
 
 static PyObject *task_repr(gs__py_task *self)
@@ -443,15 +446,8 @@ PyObject *gs__py_go(gs__state *state, const char *call, PyObject *const *args, P
         PyErr_Format(PyExc_TypeError, "%s() missing its first argument: what to start", call);
         return NULL;
     }
-    if (name_object && name_object != Py_None) {
-        if (!PyUnicode_Check(name_object)) {
-            PyErr_Format(PyExc_TypeError, "%s() name must be a str or None, not %.100s", call,
-                         Py_TYPE(name_object)->tp_name);
-            return NULL;
-        }
-        if (!(name = PyUnicode_AsUTF8(name_object)))
-            return NULL;
-    }
+    if (name_object && name_object != Py_None && !(name = gs__py_name(name_object, call)))
+        return NULL;
     int thread = thread_object ? PyObject_IsTrue(thread_object) : 0;
     if (thread < 0)
         return NULL;
@@ -546,7 +542,10 @@ static PyMethodDef methods[] = {
     {"cancelled", (PyCFunction)task_cancelled, METH_NOARGS, cancelled_doc},
     {"cancel", (PyCFunction)(void (*)(void))task_cancel, METH_FASTCALL | METH_KEYWORDS, cancel_doc},
     {"add_done_callback", (PyCFunction)task_add_done_callback, METH_O, add_done_callback_doc},
+    {"watch", (PyCFunction)(void (*)(void))task_watch, METH_FASTCALL | METH_KEYWORDS, watch_doc},
     {"_outcome", (PyCFunction)task_outcome, METH_NOARGS, NULL},
+    {"_progress_since", (PyCFunction)task_progress_since, METH_O, NULL},
+    {"_progress_changed", (PyCFunction)task_progress_changed, METH_NOARGS, NULL},
     {"__reduce_ex__", task_reduce, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -91,15 +91,33 @@ static bool holds_objects(const char *format)
     return false;
 }
 
+/* What the exporter raised, a ValueError of NumPy's for one, with the argument before its words. */
+static int refuse_exporter(const place *at, PyObject *arg)
+{
+    if (!PyErr_ExceptionMatches(PyExc_BufferError) && !PyErr_ExceptionMatches(PyExc_ValueError) &&
+        !PyErr_ExceptionMatches(PyExc_TypeError))
+        return -1;
+    PyObject *type, *reason, *traceback;
+    PyErr_Fetch(&type, &reason, &traceback);
+    PyErr_NormalizeException(&type, &reason, &traceback);
+    PyErr_Format(PyExc_TypeError, "task '%s': argument %zd, of type %.100s, gives no buffer: %S",
+                 at->task, at->i, Py_TYPE(arg)->tp_name, reason);
+    Py_XDECREF(type);
+    Py_XDECREF(reason);
+    Py_XDECREF(traceback);
+    return -1;
+}
+
 static int from_buffer(const place *at, gs__call_args *call, gs_view *view, PyObject *arg,
                        gs_value *v)
 {
     PyObject *memory = PyMemoryView_FromObject(arg);
-    if (!memory || hold(call, memory) < 0) {
-        Py_XDECREF(memory);
-        return -1;
-    }
+    if (!memory)
+        return refuse_exporter(at, arg);
+    int held = hold(call, memory);
     Py_DECREF(memory);
+    if (held < 0)
+        return -1;
     const Py_buffer *b = PyMemoryView_GET_BUFFER(memory);
     if (b->format && holds_objects(b->format)) /* a task that wrote there would break references */
         return refuse(at, arg, "a buffer of plain data, without Python objects");
@@ -153,7 +171,10 @@ static int from_other_number(const place *at, PyObject *arg, gs_value *v)
     }
     if (!has_float(arg))
         return 0;
-    int is_bool = gs__is_numpy_bool(arg); /* it has no __index__, and a bool is an int */
+    int is_complex = gs__is_numpy(arg, "complexfloating"); /* a float would be half of it */
+    if (is_complex)
+        return is_complex < 0 ? -1 : refuse(at, arg, "an int or a float");
+    int is_bool = gs__is_numpy(arg, "bool_"); /* it has no __index__, and a bool is an int */
     if (is_bool > 0) {
         int truth = PyObject_IsTrue(arg);
         *v = GS_ARG_INT(truth);

@@ -263,3 +263,38 @@ TEST(chan_close_races_with_everything)
         gs__chan_unref(ch);
     }
 }
+
+/* Against the order of arrival: pieces of every length, over the ring's end, with items put back in front. */
+TEST(chan_batches_keep_order_in_rings_of_every_size)
+{
+    enum { MOST = 40 };
+    int64_t room[MOST], rest;
+    for (size_t capacity = 1; capacity <= 17; capacity++) {
+        gs_chan *ch = test_chan(capacity);
+        int64_t next_in = 0, next_out = 0;
+        for (int round = 0; round < 2000 / TEST_SLOW; round++) {
+            size_t n = test_random(MOST) + 1, moved = 0;
+            if (test_random(2)) {
+                for (size_t i = 0; i < n; i++)
+                    room[i] = next_in + (int64_t)i;
+                int code = gs__chan_try_send_many(ch, room, n, &moved);
+                CHECK_EQ(code, moved == n ? GS_OK : GS_EAGAIN);
+                next_in += (int64_t)moved;
+            } else if (gs__chan_try_recv_many(ch, room, n, &moved) == GS_OK) {
+                for (size_t i = 0; i < moved; i++)
+                    CHECK_EQ(room[i], next_out + (int64_t)i);
+                next_out += (int64_t)moved;
+                for (uint32_t back = test_random(2) ? test_random((uint32_t)moved + 1) : 0;
+                     back > 0; back--) {
+                    next_out--;
+                    CHECK_EQ(gs__chan_unrecv(ch, &next_out), GS_OK);
+                }
+            }
+            CHECK_EQ(gs__chan_len(ch), next_in - next_out);
+        }
+        while (gs__chan_try_recv(ch, &rest) == GS_OK)
+            CHECK_EQ(rest, next_out++);
+        CHECK_EQ(next_out, next_in);
+        gs__chan_unref(ch);
+    }
+}

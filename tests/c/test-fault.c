@@ -2,6 +2,7 @@
  * runtime that goes on. */
 #include "test.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,7 +77,11 @@ static int do_much(gs_call *call)
     GS_TRY(gs_defer(call, nothing, NULL));
     GS_TRY(id = gs_on_cancel(call, nothing, NULL));
     gs_off_cancel(call, id);
-    GS_TRY(gs_stop_fd(call));
+    int fd;
+    GS_TRY(fd = gs_stop_fd(call));
+    int came = gs_wait_fd(call, fd, POLLIN, GS_US(100));
+    if (came != GS_ETIMEDOUT)
+        return came < 0 ? came : 4;
     gs_progress(call, 1, 2);
     gs_value args[] = {GS_ARG_INT(3), GS_ARG_CHAN(ch), GS_ARG_STR("one too many")};
     gs_task *task = gs_go(call, child, args, 3);

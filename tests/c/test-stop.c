@@ -376,49 +376,64 @@ TEST(shielded_wait_is_not_broken_by_a_stop)
     gs__chan_unref(ch);
 }
 
-/* ---- descriptors ---- */
-
-static int read_one(gs_call *call)
+static void set(void *arg)
 {
-    int fd = *(int *)gs_arg_ptr(call, 0), events;
-    char c = 0;
-    if (gs_wait_fd(call, fd, POLLIN, 0) != GS_EAGAIN)
-        return 1;
-    if (gs_wait_fd(call, fd, POLLIN, GS_MS(5)) != GS_ETIMEDOUT)
-        return 2;
-    ready = 1;
-    GS_TRY(events = gs_wait_fd(call, fd, POLLIN, GS_FOREVER));
-    return (events & POLLIN) && read(fd, &c, 1) == 1 && c == 'x' ? GS_OK : 3;
+    *(atomic_int *)arg = 1;
 }
 
-TEST(wait_fd_waits_for_a_descriptor)
+static bool readable(int fd)
 {
-    int ends[2];
-    CHECK_EQ(pipe(ends), 0);
-    gs_task *task = test_go(read_one, &ends[0]);
-    test_until(&ready, 1);
-    test_msleep(10);
-    CHECK(!gs__task_ended(task));
-    CHECK_EQ(write(ends[1], "x", 1), 1);
-    CHECK_EQ(test_join(task), GS_OK);
-
-    ready = 0;
-    task = test_go(read_one, &ends[0]);
-    test_until(&ready, 1);
-    CHECK(gs__task_cancel(task, NULL));
-    CHECK_EQ(test_join(task), GS_ECANCELED);
-    close(ends[0]);
-    close(ends[1]);
+    struct pollfd p = {fd, POLLIN, 0};
+    return poll(&p, 1, 0) == 1 && p.revents & POLLIN;
 }
 
-static int wait_for_a_bad_one(gs_call *call)
+/* Asks itself to stop, between calls. */
+static int hook_under_a_shield(gs_call *call)
 {
     (void)gs_arg_ptr(call, 0);
-    int code = gs_wait_fd(call, -1, POLLIN, GS_FOREVER);
-    return code == GS_EINVAL || (code > 0 && (code & POLLNVAL)) ? GS_OK : 1;
+    atomic_int before = 0, under = 0, taken_off = 0;
+    gs_shield_begin(call);
+    int one = gs_on_cancel(call, set, &before), two = gs_on_cancel(call, set, &taken_off);
+    int fd = gs_stop_fd(call);
+    if (one <= 0 || two <= 0 || fd < 0)
+        return 1;
+    gs_ctx_cancel(call, gs_ctx_current(call), NULL);
+    if (gs_on_cancel(call, set, &under) <= 0)
+        return 2;
+    if (before || under || taken_off || readable(fd) || gs_stop_fd(call) != fd)
+        return 3; /* hidden */
+    gs_off_cancel(call, two);
+    gs_shield_end(call);
+    if (!before || !under || taken_off || !readable(fd))
+        return 4; /* and told at the end, but for what was taken off */
+    gs_shield_begin(call);
+    if (!readable(fd))
+        return 5; /* what has fired stays so */
+    gs_shield_end(call);
+    return GS_ECANCELED;
 }
 
-TEST(wait_fd_of_no_descriptor_does_not_wait)
+TEST(shield_holds_hooks_and_the_descriptor_back)
 {
-    CHECK_EQ(test_join(test_go(wait_for_a_bad_one, NULL)), GS_OK);
+    CHECK_EQ(test_join(test_go(hook_under_a_shield, NULL)), GS_ECANCELED);
+}
+
+static int wait_for_the_stop(gs_call *call)
+{
+    (void)gs_arg_ptr(call, 0);
+    int fd = gs_stop_fd(call);
+    if (fd < 0 || gs_wait_fd(call, fd, POLLIN, GS_FOREVER) != GS_ECANCELED)
+        return 1;
+    gs_shield_begin(call);
+    int came = gs_wait_fd(call, fd, POLLIN, GS_FOREVER);
+    gs_shield_end(call);
+    return came == POLLIN ? GS_ECANCELED : 2;
+}
+
+TEST(stop_descriptor_can_be_waited_for)
+{
+    gs_task *task = test_go(wait_for_the_stop, NULL);
+    test_until_parked(task);
+    CHECK(gs__task_cancel(task, NULL));
+    CHECK_EQ(test_join(task), GS_ECANCELED);
 }

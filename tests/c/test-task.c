@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include <stdlib.h>
+#include <malloc.h>
 #include <string.h>
 
 static int return_code(gs_call *call)
@@ -443,6 +444,38 @@ static int say_things(gs_call *call)
     return GS_OK;
 }
 
+/* 60 tasks of names that are made up as it goes, then one of a name that is not. */
+static int name_many(gs_call *call)
+{
+    int *first = gs_arg_ptr(call, 0), code = 0;
+    char name[512], text[8][512];
+    gs_value arg = GS_ARG_PTR(&code);
+    for (int i = 0; i < 60; i++) {
+        snprintf(name, sizeof name, "%*d", i % 3 ? 10 : 400, *first + i);
+        gs_task *task = gs_go_named(call, return_code, name, &arg, 1);
+        if (!task || task->name == name || strcmp(task->name, name) != 0)
+            return 1;
+        memcpy(text[i % 8], name, sizeof name);
+        memset(name, 'x', sizeof name - 1);
+        if (strcmp(task->name, text[i % 8]) != 0)
+            return 2;
+        GS_TRY(gs_join(call, task, NULL));
+    }
+    gs_task *task = gs_go(call, return_code, &arg, 1);
+    return !task || strcmp(task->name, "return_code") != 0 ? 3 : gs_join(call, task, NULL);
+}
+
+TEST(task_names_that_are_made_up_do_not_add_up)
+{
+    struct mallinfo2 before;
+    for (int first = 0; first < 60 * 2000 / TEST_SLOW; first += 60) {
+        if (first == 60 * 1000 / TEST_SLOW)
+            before = mallinfo2();
+        CHECK_EQ(test_join(test_go(name_many, &first)), GS_OK);
+    }
+    CHECK(mallinfo2().uordblks < before.uordblks + 1000000); /* the names alone were 7 million */
+}
+
 TEST(task_says_how_far_it_is)
 {
     int64_t done = -1, total = -1;
@@ -453,12 +486,108 @@ TEST(task_says_how_far_it_is)
     test_wait(quiet);
     CHECK_STR(log_task, "test");
     CHECK_STR(log_text, "halfway: 50%");
-    CHECK(gs__task_progress(task, &done, &total));
+    CHECK(gs__task_progress(task, &done, &total) != 0);
     CHECK_EQ(done, 2);
     CHECK_EQ(total, 4);
-    CHECK(!gs__task_progress(quiet, &done, &total));
+    CHECK_EQ(gs__task_progress(quiet, &done, &total), 0);
     gs__task_unref(task);
     gs__task_unref(quiet);
+}
+
+static int count_up(gs_call *call)
+{
+    int64_t n = gs_arg_int(call, 0);
+    for (int64_t i = 1; i <= n && !gs_cancelled(call); i++)
+        gs_progress(call, i, -i);
+    return GS_OK;
+}
+
+static gs_task *go_counting(int64_t n)
+{
+    int error;
+    gs_value value = GS_ARG_INT(n);
+    gs__spawn spawn = {
+        .fn = count_up, .name = "count", .parent = gs__ctx_background(), .args = &value, .nargs = 1};
+    return gs__task_spawn(&spawn, &error);
+}
+
+/* Watches until it has ended: what it says is said together, never goes back, and is not missed. */
+static void *watch(void *arg)
+{
+    gs_task *task = arg;
+    int64_t done = 0, total = 0, before = 0;
+    unsigned seen = 0;
+    for (;;) {
+        gs_chan *changed = gs__task_progress_changed(task);
+        bool ended = gs__task_ended(task);
+        unsigned version = gs__task_progress(task, &done, &total);
+        if (version != seen) {
+            CHECK(done > before && done == -total);
+            before = done;
+            seen = version;
+        } else if (ended) {
+            gs__chan_unref(changed);
+            break;
+        } else {
+            bool item;
+            gs__select_case cases[] = {{.kind = GS__CASE_RECV, .on.chan = changed, .item = &item},
+                                       {.kind = GS__CASE_TASK, .on.task = task}};
+            gs__select(cases, 2, NULL, gs__deadline(GS__PROGRESS_SETTLES));
+        }
+        gs__chan_unref(changed);
+    }
+    return (void *)(intptr_t)done;
+}
+
+TEST(task_progress_reaches_all_who_watch)
+{
+    for (int64_t n = 0; n < 40; n++) {
+        int64_t last = n < 20 ? n : n * n * 100 / TEST_SLOW;
+        gs_task *task = go_counting(last);
+        pthread_t threads[3];
+        for (int i = 0; i < 3; i++)
+            threads[i] = test_thread(watch, task);
+        for (int i = 0; i < 3; i++) {
+            void *seen;
+            CHECK_EQ(pthread_join(threads[i], &seen), 0);
+            CHECK_EQ((intptr_t)seen, last);
+        }
+        gs__task_unref(task);
+    }
+}
+
+static int say_when_told(gs_call *call)
+{
+    gs_chan *ch = gs_arg_ptr(call, 0);
+    int64_t item;
+    while (gs_recv(call, ch, &item) == GS_OK)
+        gs_progress(call, item, 100);
+    return GS_OK;
+}
+
+/* One word is enough, however long it took to come. */
+TEST(task_progress_wakes_who_waits)
+{
+    gs_chan *ch = test_chan(0);
+    gs_task *task = test_go(say_when_told, ch);
+    int64_t done, total;
+    for (int i = 1; i <= 20; i++) {
+        bool item;
+        gs_chan *changed = gs__task_progress_changed(task);
+        gs_chan *same = gs__task_progress_changed(task);
+        CHECK(changed == same);
+        test_msleep(1);
+        CHECK(!gs__chan_closed(changed));
+        CHECK_EQ(test_send(ch, i), GS_OK);
+        CHECK_EQ(gs__chan_recv(changed, &item, NULL, GS_FOREVER), GS_ECLOSED);
+        CHECK(gs__task_progress(task, &done, &total) != 0);
+        CHECK_EQ(done, i);
+        gs__chan_unref(changed);
+        gs__chan_unref(same);
+    }
+    gs__chan_close(ch);
+    CHECK_EQ(test_join(task), GS_OK);
+    gs__chan_unref(ch);
 }
 
 static int wait_on_channel(gs_call *call)

@@ -286,3 +286,76 @@ GS_TASK(overflow)
 }
 
 GS_EXPORT(add, GS_SIG(half, "x: float"), echo_str);
+
+/* ---- progress ---- */
+
+/* Says each number that it receives, of a hundred. */
+GS_TASK(say_each)
+{
+    gs_chan *numbers = gs_arg_chan(call, 0, GS_INT64);
+    int64_t n;
+    int code;
+    while ((code = gs_recv(call, numbers, &n)) == GS_OK)
+        gs_progress(call, n, 100);
+    return code == GS_ECLOSED ? GS_OK : code;
+}
+
+/* Says each number up to n as fast as it can; then fails, where it is to. */
+GS_TASK(count_up)
+{
+    int64_t n = gs_arg_int(call, 0);
+    int fails = gs_nargs(call) > 1;
+    for (int64_t i = 1; i <= n; i++) {
+        gs_progress(call, i, n);
+        GS_CHECKPOINT(call);
+    }
+    return fails ? gs_fail(call, 7, "counted in vain") : GS_OK;
+}
+
+/* Sends its second argument on its first. */
+GS_TASK(send_one)
+{
+    gs_chan *out = gs_arg_chan(call, 0, GS_INT64);
+    int64_t n = gs_arg_int(call, 1);
+    return gs_send(call, out, &n);
+}
+
+/* ---- buffers ---- */
+
+/* Where its argument lies. */
+GS_TASK(address_of)
+{
+    size_t size;
+    return gs_return_int(call, (int64_t)(intptr_t)gs_arg_bytes(call, 0, &size));
+}
+
+/* Adds one to each byte of its first argument, each time it receives something. */
+GS_TASK(bump_when_told)
+{
+    size_t size;
+    unsigned char *data = (unsigned char *)gs_arg_buffer(call, 0, &size);
+    gs_chan *told = gs_arg_chan(call, 1, GS_INT64), *done = gs_arg_chan(call, 2, GS_INT64);
+    int64_t n;
+    int code;
+    while ((code = gs_recv(call, told, &n)) == GS_OK) {
+        for (size_t i = 0; i < size; i++)
+            data[i]++;
+        GS_TRY(gs_send(call, done, &n));
+    }
+    return code == GS_ECLOSED ? GS_OK : code;
+}
+
+typedef struct pair {
+    int64_t n;
+    double x;
+} pair;
+
+GS_TASK(sum_pairs)
+{
+    size_t count;
+    const pair *pairs = (const pair *)gs_arg_array(call, 0, GS_RECORD(pair), &count);
+    double sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += (double)pairs[i].n * pairs[i].x;
+    return gs_return_float(call, sum);
+}

@@ -1,0 +1,64 @@
+"""Starting a task: its name, memory that runs out, and what no argument's conversion may lose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import pygostop as gs
+from support import WAIT, Probe
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\0", "end\0"])
+def test_name_with_a_nul_is_refused(probe: Probe, name: str) -> None:
+    for fn in (probe.nothing, lambda: None):
+        with pytest.raises(ValueError, match="NUL"):
+            gs.go(fn, name=name)
+    with pytest.raises(ValueError, match="NUL"):
+        gs.CTask(probe.nothing.address, name=name)
+    with pytest.raises(TypeError, match="str"):
+        gs.CTask(probe.nothing.address, name=b"bytes")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["c", "python"])
+def test_memory_that_runs_out_starts_nothing(probe: Probe, kind: str) -> None:
+    testcapi = pytest.importorskip("_testcapi")
+    ran = gs.Chan(1000, int)
+    fn: Any = probe.send_one if kind == "c" else lambda ch, n: ch.send_nowait(n)
+    gs.go(fn, ran, 0).result(WAIT)
+    started, refused = [], 0
+    for n in range(60):
+        task = None
+        testcapi.set_nomemory(n, n + 1)
+        try:
+            task = gs.go(fn, ran, n)
+        except MemoryError:
+            refused += 1
+        finally:
+            testcapi.remove_mem_hooks()
+        if task is not None:
+            task.wait(WAIT)
+            started.append(task)
+    assert refused > 0
+    assert len(ran) == 1 + sum(task.exception() is None for task in started)
+
+
+def test_complex_number_is_no_float(probe: Probe) -> None:
+    numpy = pytest.importorskip("numpy")
+    types: list[Any] = [float, "d", "<fd", "e", numpy.float32, numpy.float64, numpy.float16, numpy.int64, bool]
+    for type_ in [*types, numpy.bool_]:
+        ch = gs.Chan(4, type_)
+        for value in (1 + 2j, numpy.complex128(1 + 2j), numpy.complex64(1)):
+            with pytest.raises(TypeError):
+                ch.send((value, value) if type_ == "<fd" else (value,) if isinstance(type_, str) else value)
+            with pytest.raises(TypeError):
+                ch.send_many(numpy.array([value]))
+            assert len(ch) == 0
+    for value in (1 + 2j, numpy.complex128(1 + 2j), numpy.complex64(1)):
+        with pytest.raises(TypeError, match="argument 0 must be an int.* float"):
+            gs.go(probe.half, value)
+    ch = gs.Chan(4, numpy.complex64)
+    ch.send(1 + 2j)
+    assert ch.recv() == 1 + 2j
+    assert gs.go(probe.half, numpy.float32(3)).result(WAIT) == 1.5
