@@ -691,15 +691,15 @@ typedef struct gs_library {
 
 /* Defines `int f(gs_call *call)` with C linkage, visible by that name. */
 #ifdef GS__AUTO
-#define GS_TASK(f)                                    \
-    static int GS__CAT(gs__auto_, f)(gs_call * call); \
-    GS__EXTERN_C GS__VISIBLE int f(gs_call *call);    \
-    GS__EXTERN_C GS__VISIBLE int f(gs_call *call)     \
-    {                                                 \
-        gs_auto_begin(call);                          \
-        return GS__CAT(gs__auto_, f)(call);           \
-    }                                                 \
-    static int GS__CAT(gs__auto_, f)(gs_call * call)
+#define GS_TASK(f)                                                                        \
+    __attribute__((visibility("hidden"))) int GS__CAT(gs__auto_task_, f)(gs_call * call); \
+    GS__EXTERN_C GS__VISIBLE int f(gs_call *call);                                        \
+    GS__EXTERN_C GS__VISIBLE int f(gs_call *call)                                         \
+    {                                                                                     \
+        gs_auto_begin(call);                                                              \
+        return GS__CAT(gs__auto_task_, f)(call);                                          \
+    }                                                                                     \
+    int GS__CAT(gs__auto_task_, f)(gs_call * call)
 #else
 #define GS_TASK(f)                                 \
     GS__EXTERN_C GS__VISIBLE int f(gs_call *call); \
