@@ -4,6 +4,8 @@
  * task was asked to stop. */
 #define _GNU_SOURCE
 #include "args.h"
+#include "auto.h"
+#include "blocks.h"
 #include "debug.h"
 #include "owned.h"
 #include "poller.h"
@@ -386,12 +388,15 @@ static gs_task *api_go(gs_call *call, gs_fn *fn, const char *name, const gs_valu
         return NULL;
     const char *kept = name ? keep_name(name) : NULL;
     int error;
+    unsigned flags = kept ? GS__TASK_STATIC_NAME : 0;
+    if (atomic_load_explicit(&self->automatic, memory_order_relaxed) == GS__AUTO_YES)
+        flags |= GS__TASK_AUTOMATIC;
     gs_task *task = gs__task_spawn(&(gs__spawn){.fn = fn,
                                                 .name = kept ? kept : name,
                                                 .parent = &self->ctx,
                                                 .args = args,
                                                 .nargs = nargs,
-                                                .flags = kept ? GS__TASK_STATIC_NAME : 0},
+                                                .flags = flags},
                                    &error);
     if (task) {
         task->maker = self;
@@ -516,6 +521,14 @@ static void api_vlog(gs_call *call, const char *fmt, va_list args)
         gs__free(line);
 }
 
+static void *api_keep(gs_call *call, void *block)
+{
+    (void)call;
+    if (block)
+        gs__blocks_disown(block);
+    return block;
+}
+
 const gs_api gs__api = {
     .version = GS_VERSION,
     .size = sizeof(gs_api),
@@ -571,4 +584,6 @@ const gs_api gs__api = {
     .ctx_done = api_ctx_done,
     .progress = api_progress,
     .vlog = api_vlog,
+    .auto_begin = gs__auto_begin,
+    .keep = api_keep,
 };

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "owned.h"
 
+#include "auto.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -78,6 +80,17 @@ void gs__task_run_defers(gs_task *task)
 
 /* ---- cancel hooks ---- */
 
+/* On whatever stack: a task whose stack it is must not be left meanwhile. */
+static void run_hook(gs__on_cancel *c)
+{
+    gs_task *task = gs__task_current();
+    if (task)
+        task->in_hooks++;
+    c->fn(c->arg);
+    if (task)
+        task->in_hooks--;
+}
+
 static void on_cancel(gs__ctx_hook *hook)
 {
     gs__on_cancel *c = gs__container(hook, gs__on_cancel, hook);
@@ -86,7 +99,7 @@ static void on_cancel(gs__ctx_hook *hook)
     bool run = !c->held_back;
     gs__release(&c->task->lock);
     if (run)
-        c->fn(c->arg);
+        run_hook(c);
 }
 
 static int add_hook(gs_task *task, int id, void (*fn)(void *), void *arg)
@@ -186,6 +199,7 @@ void gs__task_shield_begin(gs_task *task)
     task->shields++;
     __atomic_fetch_and(&task->call.signal, ~GS__SIGNAL_STOP, __ATOMIC_SEQ_CST);
     atomic_store(&task->stop_flag, 0);
+    gs__auto_recount(task);
     gs__release(&task->lock);
 }
 
@@ -208,10 +222,11 @@ void gs__task_shield_end(gs_task *task)
     if (open && gs__ctx_error(&task->ctx)) {
         __atomic_fetch_or(&task->call.signal, GS__SIGNAL_STOP, __ATOMIC_SEQ_CST);
         atomic_store(&task->stop_flag, 1);
+        gs__auto_recount(task);
     }
     for (gs__on_cancel *c; open && (c = take_held_back(task));) {
         gs__release(&task->lock);
-        c->fn(c->arg);
+        run_hook(c);
         gs__acquire(&task->lock);
     }
     gs__release(&task->lock);

@@ -6,6 +6,8 @@
 #define _GNU_SOURCE
 #include "sched.h"
 
+#include "auto.h"
+#include "blocks.h"
 #include "poller.h"
 #include "worker.h"
 
@@ -189,6 +191,8 @@ static void on_fork_child(void)
     gs__timers_reset();
     gs__stacks_reset();
     gs__tasks_reset();
+    gs__blocks_reset();
+    gs__auto_reset();
     gs__ctx_reset();
 }
 

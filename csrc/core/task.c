@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "task.h"
 
+#include "auto.h"
+#include "blocks.h"
 #include "debug.h"
 #include "owned.h"
 #include "sched.h"
@@ -298,6 +300,11 @@ static void init(gs_task *task, const gs__spawn *spawn, int class)
     task->started = 0;
     task->shields = 0;
     task->stack_class = (uint8_t) class;
+    task->abandoned = false;
+    unsigned char automatic = spawn->flags & GS__TASK_AUTOMATIC ? GS__AUTO_YES : GS__AUTO_NO;
+    atomic_store_explicit(&task->automatic, automatic, memory_order_relaxed);
+    atomic_store_explicit(&task->to_leave, false, memory_order_relaxed);
+    task->in_hooks = 0;
     gs__lock_init(&task->lock);
     atomic_store_explicit(&task->stop_flag, 0, memory_order_relaxed);
     task->fn = spawn->fn;
@@ -307,6 +314,7 @@ static void init(gs_task *task, const gs__spawn *spawn, int class)
     task->result.kind = 0;
     gs__list_init(&task->waiters);
     gs__list_init(&task->strings);
+    task->blocks = NULL;
     gs__list_init(&task->handles);
     gs__link_init(&task->handle);
     task->maker = NULL;
@@ -407,6 +415,7 @@ static void set_message(gs_task *task, const char *message)
 /* What is left to do on the task's stack once fn has returned. */
 static void finish(gs_task *task, int code)
 {
+    gs__auto_over(task);
     gs__task_run_defers(task);
     if (task->shields) {
         set_message(task,
@@ -415,11 +424,14 @@ static void finish(gs_task *task, int code)
         while (task->shields)
             gs__task_shield_end(task);
     }
+    gs__blocks_release(task, task->abandoned);
     end(task, code);
 }
 
 void gs__task_abandon(gs_task *task, int code)
 {
+    if (atomic_load_explicit(&task->automatic, memory_order_relaxed) != GS__AUTO_OVER)
+        task->abandoned = true;
     finish(task, code);
     gs__exit_task(task);
 }
@@ -436,6 +448,7 @@ void gs__task_end_unstarted(gs_task *task, int code, const char *message)
 {
     if (message)
         set_message(task, message);
+    gs__auto_over(task);
     end(task, code);
 }
 
@@ -472,6 +485,7 @@ void gs__task_signal_stop(gs_task *task, gs__wakes *wakes)
     if (!task->shields) {
         __atomic_fetch_or(&task->call.signal, GS__SIGNAL_STOP, __ATOMIC_SEQ_CST);
         atomic_store(&task->stop_flag, 1);
+        gs__auto_recount(task);
     }
     gs__release(&task->lock);
     unsigned own = GS__WAITING_OWN;

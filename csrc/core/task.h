@@ -61,6 +61,10 @@ struct gs_task {
     uint16_t shields;    /* open gs_shield_begin; the task writes it, under the lock */
     uint8_t stack_class; /* of the pool that its stack comes from */
     uint8_t owns_args;
+    bool abandoned;         /* its stack was left before its function returned */
+    atomic_uchar automatic; /* GS__AUTO_…: auto.h */
+    atomic_bool to_leave;   /* counted among those that are to leave: auto.h */
+    unsigned in_hooks;      /* hooks of gs_on_cancel that run on its stack; the task's own */
     gs__lock lock;
     atomic_int stop_flag; /* for gs_stop_flag */
     gs_fn *fn;
@@ -74,12 +78,14 @@ struct gs_task {
     void *owner;                /* the bindings' */
     char *message;              /* of gs_fail; NULL */
     gs__result result;
-    gs__list waiters;           /* for its end: gs__waiter, or gs__task_hook with party NULL */
-    gs__list strings;           /* that it received and still owns: str.h; the task's own */
-    gs__list handles;           /* gs_task.handle: children it may still join; the task's own */
-    gs__link handle;            /* on its maker's handles; the maker's */
-    gs_task *maker;             /* whose handle it is; NULL: none's; the maker's */
-    _Atomic(gs__extra *) extra; /* NULL: not needed so far */
+    gs__list waiters; /* for its end: gs__waiter, or gs__task_hook with party NULL */
+    gs__list strings; /* that it received and still owns: str.h; the task's own */
+    struct gs__blocks
+        *blocks;      /* memory that it is to free where it is left; NULL: none; the task's own */
+    gs__list handles; /* gs_task.handle: children it may still join; the task's own */
+    gs__link handle;  /* on its maker's handles; the maker's */
+    gs_task *maker;   /* whose handle it is; NULL: none's; the maker's */
+    _Atomic(gs__extra *) extra;       /* NULL: not needed so far */
     _Atomic(const void *) waiting_on; /* what it is parked on, for snapshots; NULL */
 };
 
@@ -87,7 +93,8 @@ enum {
     GS__TASK_PINNED = 1,      /* resumes only on the worker that started it */
     GS__TASK_STATIC_NAME = 2, /* name outlives the task: no copy */
     GS__TASK_ONE_WAY = 4,     /* a channel among its arguments is a half */
-    GS__TASK_CANCELED = 8     /* ended because it was asked to */
+    GS__TASK_CANCELED = 8,    /* ended because it was asked to */
+    GS__TASK_AUTOMATIC = 16   /* its stack may be left at automatic checkpoints: auto.h */
 };
 
 typedef struct gs__spawn {
@@ -164,7 +171,7 @@ void gs__task_free(gs_task *task);
 /* For worker.c: runs the task to its end; ends one that never got to run, with a code. */
 void gs__task_main(gs_task *task);
 void gs__task_end_unstarted(gs_task *task, int code, const char *message);
-/* For args.c: ends the running task at once: its defers run, its stack is abandoned. */
+/* For args.c and auto.c: ends the running task at once: its defers run, its stack is abandoned. */
 _Noreturn void gs__task_abandon(gs_task *task, int code);
 /* A worker's free records go back to all. */
 void gs__task_cache_flush(struct gs__worker *worker);

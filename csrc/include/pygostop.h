@@ -31,7 +31,7 @@ extern "C" {
 
 /* The version of the table of functions. It grows at its end only: a task built against version N
  * runs on N and on every later one. */
-#define GS_VERSION 1
+#define GS_VERSION 2
 
 #if defined(__GNUC__) || defined(__clang__)
 #define GS__VISIBLE __attribute__((visibility("default")))
@@ -131,6 +131,7 @@ typedef struct gs_api gs_api;
 typedef struct gs_chan gs_chan;
 typedef struct gs_ctx gs_ctx;
 typedef struct gs_task gs_task;
+struct gs_auto; /* pygostop_auto.h */
 
 /* What a task gets. */
 typedef struct gs_call {
@@ -321,6 +322,10 @@ struct gs_api {
 
     void (*progress)(gs_call *, int64_t, int64_t);
     void (*vlog)(gs_call *, const char *, va_list);
+
+    /* from version 2 on */
+    void (*auto_begin)(gs_call *, struct gs_auto *);
+    void *(*keep)(gs_call *, void *);
 };
 
 /* ---- arguments ----
@@ -484,6 +489,31 @@ static inline void gs_shield_end(gs_call *call)
 {
     call->api->shield_end(call);
 }
+
+/* ---- stopping code that has no checkpoints ----
+ * Code that is compiled with pygostop_auto.h has one on each of its edges, and a task that is asked to stop
+ * is left there for good: docs/auto-checkpoints.md. Without it these do nothing. */
+
+/* From here on the task may be left on any edge of such code, and so may the tasks that it starts. GS_TASK
+ * begins with it; a task that is defined otherwise, or elsewhere, calls it in a function of
+ * each library that it may be left in. */
+static inline void gs_auto_begin(gs_call *call)
+{
+#ifdef GS__AUTO
+    call->api->auto_begin(call, &gs__auto_library);
+#else
+    (void)call;
+#endif
+}
+/* The block, which malloc or its like gave, is not to be freed when a task is left. Gives it back. */
+static inline void *gs_keep(gs_call *call, void *block)
+{
+    return call->api->keep(call, block);
+}
+/* Before a function that such code has: none of its own edges is a checkpoint. */
+#ifndef GS_NO_CHECKPOINT
+#define GS_NO_CHECKPOINT
+#endif
 
 /* ---- waiting: channels, time, descriptors ---- */
 
@@ -664,9 +694,21 @@ typedef struct gs_library {
 #define GS_CAPSULE_NAME "pygostop.task"
 
 /* Defines `int f(gs_call *call)` with C linkage, visible by that name. */
+#ifdef GS__AUTO
+#define GS_TASK(f)                                                                        \
+    __attribute__((visibility("hidden"))) int GS__CAT(gs__auto_task_, f)(gs_call * call); \
+    GS__EXTERN_C GS__VISIBLE int f(gs_call *call);                                        \
+    GS__EXTERN_C GS__VISIBLE int f(gs_call *call)                                         \
+    {                                                                                     \
+        gs_auto_begin(call);                                                              \
+        return GS__CAT(gs__auto_task_, f)(call);                                          \
+    }                                                                                     \
+    int GS__CAT(gs__auto_task_, f)(gs_call * call)
+#else
 #define GS_TASK(f)                                 \
     GS__EXTERN_C GS__VISIBLE int f(gs_call *call); \
     GS__EXTERN_C GS__VISIBLE int f(gs_call *call)
+#endif
 
 /* In GS_EXPORT in the place of a name: names and kinds of the arguments as well, as in
  * GS_SIG(primes, "limit: int, out: Chan[int]"). */

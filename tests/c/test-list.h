@@ -199,3 +199,14 @@ TEST_ENTRY(spawn_without_memory_starts_nothing, 30)
 TEST_ENTRY(everything_at_once_loses_nothing, 60)
 /* test-tasks.c */
 TEST_ENTRY(shipped_tasks_stopped_at_any_moment_leave_nothing, 120)
+/* test-auto.c */
+#ifdef GS_TEST_AUTO
+TEST_ENTRY(auto_task_left_anywhere_frees_all_and_runs_its_defers, 60)
+TEST_ENTRY(auto_tasks_left_on_many_threads_free_all, 60)
+TEST_ENTRY(auto_block_freed_by_another_thread_is_not_freed_again, 30)
+TEST_ENTRY(auto_task_is_not_left_under_a_shield, 30)
+TEST_ENTRY(auto_task_is_not_left_in_a_hook_that_runs_on_its_stack, 30)
+TEST_ENTRY(auto_child_cancelled_before_it_began_never_runs, 30)
+TEST_ENTRY(auto_task_abandoned_for_an_argument_frees_all, 30)
+TEST_ENTRY(auto_block_that_cannot_be_noted_is_refused, 30)
+#endif
