@@ -51,6 +51,7 @@ from pygostop._errors import (
     TaskFailed,
     WouldBlock,
 )
+from pygostop._futures import Executor, TaskFuture
 from pygostop._select import Selected
 from pygostop._signals import notify_signals
 from pygostop._task import Progress
@@ -65,6 +66,7 @@ __all__ = [
     "Context",
     "DeadlineExceeded",
     "Error",
+    "Executor",
     "Group",
     "Progress",
     "RecvChan",
@@ -74,6 +76,7 @@ __all__ = [
     "Stop",
     "Task",
     "TaskFailed",
+    "TaskFuture",
     "Ticker",
     "WouldBlock",
     "after",

@@ -33,6 +33,7 @@ typedef struct gs__py_task {
     bool hung;                   /* `hook` is, or was, on the task */
     bool reports;                /* its failure is reported where nobody fetched it */
     bool fetched;
+    PyObject *future; /* a weak reference on what future() gave last; NULL before the first */
     PyObject *weakrefs;
 } gs__py_task;
 
