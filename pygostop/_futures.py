@@ -28,7 +28,7 @@ from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, 
 from types import TracebackType
 from typing import Any, NamedTuple, NoReturn, ParamSpec, TypeVar, overload
 
-from pygostop._core import Chan, CTask, Task, current_task, go, shield
+from pygostop._core import Chan, CTask, Task, _task_var, current_task, go, shield
 from pygostop._errors import WouldBlock
 
 T = TypeVar("T")
@@ -234,8 +234,32 @@ class _Call(NamedTuple):
     context: contextvars.Context
 
 
+def _is_run_of_context(fn: Any) -> bool:
+    return isinstance(getattr(fn, "__self__", None), contextvars.Context) and fn.__name__ == "run"
+
+
+def _run_in(context: contextvars.Context, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+    """In a task: context.run(fn, ...), in whose scope the task's own is in force all the same.
+
+    asyncio.to_thread calls through a context of its own, in which nothing would reach fn.
+    """
+    task = current_task()
+    assert task is not None
+    ctx = task.ctx
+
+    def inside() -> T:
+        token = _task_var.set(task)
+        try:
+            with ctx:
+                return fn(*args, **kwargs)
+        finally:
+            _task_var.reset(token)
+
+    return context.run(inside)
+
+
 def _name_of(fn: Any) -> str:
-    name = fn.name if isinstance(fn, CTask) else getattr(fn, "__name__", None)
+    name = getattr(fn, "__name__", None)
     return name if isinstance(name, str) else type(fn).__name__
 
 
@@ -313,14 +337,15 @@ class Executor(concurrent.futures.ThreadPoolExecutor):
         return future
 
     def _go(self, call: _Call) -> Task:
-        name = None if self._name is None else f"{self._name}/{_name_of(call.fn)}"
+        called = functools.partial(call.fn, *call.args, **call.kwargs)  # a partial of a partial is one
+        named: Any = called.func
+        if _is_run_of_context(named) and called.args:
+            context, named = named.__self__, called.args[0]
+            called = functools.partial(_run_in, context, *called.args, **called.keywords)
+        name = _name_of(named) if self._name is None else f"{self._name}/{_name_of(named)}"
         if isinstance(call.fn, CTask):
             return go(call.fn, *call.args, name=name)
-        fn = call.fn
-        if call.kwargs:
-            fn = functools.partial(fn, **call.kwargs)
-            name = name or _name_of(call.fn)
-        return go(fn, *call.args, name=name, thread=self._thread)
+        return go(called, name=name, thread=self._thread)
 
     def _start(self, call: _Call) -> bool:
         """False where it was cancelled in the queue."""
