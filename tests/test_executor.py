@@ -215,6 +215,28 @@ def test_a_held_back_call_is_cancelled_at_once_and_never_runs() -> None:
     assert ran == [0, 1, 2, 4, 5, 6, 7, 8, 9]
 
 
+def test_a_cancel_while_a_call_is_being_started_reaches_its_task(thread: bool) -> None:
+    gate: gs.Chan[None] = gs.Chan()
+
+    class Sleep:
+        @property
+        def __name__(self) -> str:  # read as the task is started
+            asked.append(held.cancel())
+            return "sleep"
+
+        def __call__(self) -> None:
+            gs.sleep(100)
+
+    asked: list[bool] = []
+    with gs.Executor(1, thread=thread) as executor:
+        executor.submit(gate.recv)
+        held = executor.submit(Sleep())
+        gate.send(None)
+        with pytest.raises(concurrent.futures.CancelledError):
+            held.result(WAIT)
+        assert asked == [True] and held.task is not None
+
+
 def test_calls_from_everywhere_keep_to_the_limit_and_are_all_run(thread: bool) -> None:
     counts, failures = [0] * 4, []
     with gs.Executor(2, thread=thread) as executor:
@@ -373,6 +395,15 @@ def test_a_block_that_is_to_stop_stops_its_calls_and_waits_for_them() -> None:
             assert eventually(lambda: future.task is not None and future.task.waiting_on)
         executor.shutdown()
     assert scope.cancelled and future.cancelled() and len(ended) == 2
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_a_block_left_by_what_ends_the_program_stops_its_calls(stop: type[BaseException]) -> None:
+    with pytest.raises(stop):
+        with gs.Executor() as executor:
+            future = executor.submit(gs.sleep, 100)
+            raise stop
+    assert future.cancelled()
 
 
 def test_ctrl_c_at_the_end_of_the_block_stops_the_calls(run_python: Run) -> None:

@@ -149,8 +149,8 @@ def test_what_its_calls_say_agrees() -> None:
     for _ in range(200):
         future = gs.go(len, "abc").future()
         future.result(WAIT)
-        assert future.done() and not future.running()
         assert concurrent.futures.wait([future], timeout=0).done == {future}
+        assert future.done() and not future.running()
         looked = gs.go(len, "abc").future()
         while not looked.done():
             pass
