@@ -154,19 +154,23 @@ def test_thousands_run_at_once_as_tasks() -> None:
 
 def test_as_many_run_at_once_as_the_limit_says(probe: Probe, thread: bool) -> None:
     lock, running, most = threading.Lock(), 0, 0
+    gate: gs.Chan[None] = gs.Chan()
 
     def work() -> None:
         nonlocal running, most
         with lock:
             running += 1
             most = max(most, running)
-        gs.sleep(0.002)
+        gate.recv_ok()
+        gs.sleep(0.001)
         with lock:
             running -= 1
 
     with gs.Executor(3, thread=thread) as executor:
-        futures = [executor.submit(work) for _ in range(60)]
-        concurrent.futures.wait(futures, WAIT)
+        for _ in range(60):
+            executor.submit(work)
+        assert eventually(lambda: running == 3)
+        gate.close()
     assert most == 3
 
 
