@@ -48,6 +48,8 @@ int gs__py_task_wait(gs__py_task *self, gs_ctx *scope, int64_t deadline);
 PyObject *gs__py_task_result(gs__py_task *self);
 /* Ended tasks that were not cancelled: the failure, borrowed, or None; NULL with an exception. */
 PyObject *gs__py_task_error(gs__py_task *self);
+/* A new reference on its TaskFuture, the same one as long as that lives. */
+PyObject *gs__py_task_future(gs__py_task *self);
 /* The failure that nobody fetched goes to sys.unraisablehook. */
 void gs__py_task_report(gs__py_task *self);
 

@@ -296,46 +296,14 @@ static PyObject *task_add_done_callback(gs__py_task *self, PyObject *callback)
     Py_RETURN_NONE;
 }
 
-/* The future of before, a new reference, or NULL where nobody holds it any more. */
-static PyObject *future_of_before(gs__py_task *self)
-{
-    PyObject *future = NULL;
-#if PY_VERSION_HEX >= 0x030D0000
-    if (self->future)
-        (void)PyWeakref_GetRef(self->future, &future);
-#else
-    if (self->future)
-        future = Py_NewRef(PyWeakref_GetObject(self->future));
-    if (future == Py_None)
-        Py_CLEAR(future);
-#endif
-    return future;
-}
-
-PyDoc_STRVAR(future_doc, "future($self, /)\n--\n\n"
-                         "A concurrent.futures.Future that ends as the task does: a TaskFuture.\n\n"
-                         "Its cancel() asks the task to stop. The same one each time, as long as the\n"
-                         "task runs or somebody holds it. RuntimeError where threads ran out.");
+PyDoc_STRVAR(future_doc,
+             "future($self, /)\n--\n\n"
+             "A concurrent.futures.Future that ends as the task does: a TaskFuture.\n\n"
+             "Its cancel() asks the task to stop. The same one each time, as long as the\n"
+             "task runs or somebody holds it. RuntimeError where threads ran out.");
 static PyObject *task_future(gs__py_task *self, PyObject *Py_UNUSED(none))
 {
-    if (enter(self) < 0)
-        return NULL;
-    PyObject *future = future_of_before(self);
-    if (future)
-        return future;
-    PyObject *module = PyImport_ImportModule("pygostop._futures");
-    future = module ? PyObject_CallMethod(module, "TaskFuture", "O", (PyObject *)self) : NULL;
-    Py_XDECREF(module);
-    PyObject *other = future ? future_of_before(self) : NULL;
-    if (other) { /* another thread made one meanwhile */
-        Py_DECREF(future);
-        return other;
-    }
-    PyObject *reference = future ? PyWeakref_NewRef(future, NULL) : NULL;
-    if (!reference)
-        Py_CLEAR(future);
-    Py_XSETREF(self->future, reference);
-    return future;
+    return enter(self) < 0 ? NULL : gs__py_task_future(self);
 }
 
 static PyObject *get_name(gs__py_task *self, void *Py_UNUSED(closure))
