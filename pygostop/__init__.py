@@ -52,6 +52,7 @@ from pygostop._errors import (
     TaskFailed,
     WouldBlock,
 )
+from pygostop._futures import Executor, TaskFuture
 from pygostop._native import Library, load
 from pygostop._progress import Progress, Watch, progress_bar
 from pygostop._select import Selected
@@ -67,6 +68,7 @@ __all__ = [
     "Context",
     "DeadlineExceeded",
     "Error",
+    "Executor",
     "Group",
     "Library",
     "Progress",
@@ -77,6 +79,7 @@ __all__ = [
     "Stop",
     "Task",
     "TaskFailed",
+    "TaskFuture",
     "Ticker",
     "Watch",
     "WouldBlock",

@@ -117,12 +117,14 @@ async def wait_case(case: Any, *, checkpoint: bool = True) -> Selected:
 async def await_task(task: Any) -> Any:
     """The body of ``Task.__await__``: as awaiting an asyncio task.
 
-    Cancelling the awaiter asks the task to stop, and waits until it has.
+    Cancelling the awaiter asks the task to stop, and waits until it has. It is cancelled then, but where the
+    task went on to a result or a failure of its own, which counts; one that had ended before does not.
     """
     try:
         await wait_case(task)
     except asyncio.CancelledError:
-        task.cancel("the coroutine that awaited it was cancelled")
+        if not task.cancel("the coroutine that awaited it was cancelled"):
+            raise
         while not task.done():
             try:
                 await wait_case(task, checkpoint=False)
@@ -133,6 +135,8 @@ async def await_task(task: Any) -> Any:
     try:
         return task._outcome()
     except concurrent.futures.CancelledError as error:
+        if not task.cancelled():
+            raise  # its own failure, of something that it waited for
         raise asyncio.CancelledError(*error.args) from error.__cause__
 
 

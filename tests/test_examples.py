@@ -7,6 +7,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 
 import pytest
@@ -23,6 +24,7 @@ NATIVE = {
     "numba_task": ["numba"],
     "cython_task": ["Cython", "setuptools"],
 }
+BESIDE = ["asyncio_bridge"]  # not in the demo
 FISH, NOT_YET, IN_HEAD, END = "脑子进煎鱼了", "煎鱼还没进锅里...", "煎鱼进脑子里了！", "结束"
 
 
@@ -37,7 +39,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, subprocess.Popen[str]]]:
-    started = {program: start(str(EXAMPLES / f"{program}.py")) for program in PROGRAMS}
+    started = {program: start(str(EXAMPLES / f"{program}.py")) for program in PROGRAMS + BESIDE}
     started["demo"] = start("-m", "pygostop", "demo")
     yield started
     for process in started.values():
@@ -99,7 +101,18 @@ def check_no_kill(lines: list[str]) -> None:
     assert len(lines) == 4
 
 
+def check_asyncio_bridge(lines: list[str]) -> None:
+    sums = {f"{zlib.crc32(path.read_bytes()):08x} {path.name}" for path in EXAMPLES.glob("*.py")}
+    assert set(lines[:-3]) == sums and len(lines) == len(sums) + 3
+    assert lines[-3:] == [
+        "the Python task cleans up",
+        "the time is up: crc32 cancelled say cancelled",
+        "left: []",
+    ]
+
+
 CHECKS = {
+    "asyncio_bridge": check_asyncio_bridge,
     "leak": check_leak,
     "stop_by_close": check_stop_by_close,
     "stop_by_done": check_stop_by_done,
@@ -108,7 +121,7 @@ CHECKS = {
 }
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", PROGRAMS + BESIDE)
 def test_the_program_shows_what_it_says(
     running: dict[str, subprocess.Popen[str]], program: str
 ) -> None:
@@ -156,3 +169,4 @@ def test_each_program_is_a_few_lines() -> None:
     for path in EXAMPLES.glob("*.py"):
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 60, path
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {*PROGRAMS, *NATIVE, "digest_tree"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*PROGRAMS, *BESIDE, "digest_tree"}

@@ -33,6 +33,7 @@ typedef struct gs__py_task {
     bool hung;                   /* `hook` is, or was, on the task */
     bool reports;                /* its failure is reported where nobody fetched it */
     bool fetched;
+    PyObject *future; /* a weak reference on what future() gave last; NULL before the first */
     PyObject *weakrefs;
 } gs__py_task;
 
@@ -54,6 +55,8 @@ PyObject *gs__py_task_watch(gs__py_task *self, PyObject *const *args, Py_ssize_t
                             PyObject *kwnames);
 PyObject *gs__py_task_progress_since(gs__py_task *self, PyObject *version);
 PyObject *gs__py_task_progress_changed(gs__py_task *self);
+/* A new reference on its TaskFuture, the same one as long as that lives. */
+PyObject *gs__py_task_future(gs__py_task *self);
 /* The failure that nobody fetched goes to sys.unraisablehook. */
 void gs__py_task_report(gs__py_task *self);
 

@@ -287,6 +287,16 @@ static PyObject *task_add_done_callback(gs__py_task *self, PyObject *callback)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(future_doc,
+             "future($self, /)\n--\n\n"
+             "A concurrent.futures.Future that ends as the task does: a TaskFuture.\n\n"
+             "Its cancel() asks the task to stop. The same one each time, as long as the\n"
+             "task runs or somebody holds it. RuntimeError where threads ran out.");
+static PyObject *task_future(gs__py_task *self, PyObject *Py_UNUSED(none))
+{
+    return enter(self) < 0 ? NULL : gs__py_task_future(self);
+}
+
 static PyObject *get_name(gs__py_task *self, void *Py_UNUSED(closure))
 {
     return enter(self) < 0 ? NULL : text_of(self->task->name);
@@ -400,6 +410,7 @@ static int task_traverse(gs__py_task *self, visitproc visit, void *arg)
     Py_VISIT(self->fn);
     Py_VISIT(self->args);
     Py_VISIT(self->context);
+    Py_VISIT(self->future);
     return 0;
 }
 
@@ -411,6 +422,7 @@ static int task_clear(gs__py_task *self)
     Py_CLEAR(self->fn);
     Py_CLEAR(self->args);
     Py_CLEAR(self->context);
+    Py_CLEAR(self->future);
     return 0;
 }
 
@@ -543,6 +555,7 @@ static PyMethodDef methods[] = {
     {"cancel", (PyCFunction)(void (*)(void))task_cancel, METH_FASTCALL | METH_KEYWORDS, cancel_doc},
     {"add_done_callback", (PyCFunction)task_add_done_callback, METH_O, add_done_callback_doc},
     {"watch", (PyCFunction)(void (*)(void))task_watch, METH_FASTCALL | METH_KEYWORDS, watch_doc},
+    {"future", (PyCFunction)task_future, METH_NOARGS, future_doc},
     {"_outcome", (PyCFunction)task_outcome, METH_NOARGS, NULL},
     {"_progress_since", (PyCFunction)task_progress_since, METH_O, NULL},
     {"_progress_changed", (PyCFunction)task_progress_changed, METH_NOARGS, NULL},

@@ -1,4 +1,4 @@
-/* task_result.c: what a task left, in Python: see py_task.h. */
+/* task_result.c: what a task left, in Python, and the Future that waits for it: see py_task.h. */
 #include "py_task.h"
 
 static PyObject *text_of(const char *text)
@@ -113,4 +113,42 @@ void gs__py_task_report(gs__py_task *self)
         PyErr_SetObject((PyObject *)Py_TYPE(self->error), self->error);
     PyErr_WriteUnraisable((PyObject *)self);
     PyErr_Restore(type, value, traceback);
+}
+
+/* ---- its future ---- */
+
+/* The future of before, a new reference, or NULL where nobody holds it any more. */
+static PyObject *future_of_before(gs__py_task *self)
+{
+    PyObject *future = NULL;
+#if PY_VERSION_HEX >= 0x030D0000
+    if (self->future)
+        (void)PyWeakref_GetRef(self->future, &future);
+#else
+    if (self->future)
+        future = Py_NewRef(PyWeakref_GetObject(self->future));
+    if (future == Py_None)
+        Py_CLEAR(future);
+#endif
+    return future;
+}
+
+PyObject *gs__py_task_future(gs__py_task *self)
+{
+    PyObject *future = future_of_before(self);
+    if (future)
+        return future;
+    PyObject *module = PyImport_ImportModule("pygostop._futures");
+    future = module ? PyObject_CallMethod(module, "TaskFuture", "O", (PyObject *)self) : NULL;
+    Py_XDECREF(module);
+    PyObject *other = future ? future_of_before(self) : NULL;
+    if (other) { /* another thread made one meanwhile */
+        Py_DECREF(future);
+        return other;
+    }
+    PyObject *reference = future ? PyWeakref_NewRef(future, NULL) : NULL;
+    if (!reference)
+        Py_CLEAR(future);
+    Py_XSETREF(self->future, reference);
+    return future;
 }
