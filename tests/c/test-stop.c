@@ -422,8 +422,11 @@ static int wait_for_the_stop(gs_call *call)
 {
     (void)gs_arg_ptr(call, 0);
     int fd = gs_stop_fd(call);
-    if (fd < 0 || gs_wait_fd(call, fd, POLLIN, GS_FOREVER) != GS_ECANCELED)
+    int first = gs_wait_fd(call, fd, POLLIN, GS_FOREVER);
+    if (fd < 0 || (first != GS_ECANCELED && first != POLLIN))
         return 1;
+    while (!readable(fd)) /* the one who asks wakes the task and tells the descriptor, in no order */
+        gs__pause();
     gs_shield_begin(call);
     int came = gs_wait_fd(call, fd, POLLIN, GS_FOREVER);
     gs_shield_end(call);
