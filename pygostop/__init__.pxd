@@ -166,6 +166,8 @@ cdef extern from "pygostop.h" nogil:
     bint gs_ctx_done(gs_call *call, gs_ctx *ctx)
 
     # saying something
+    void gs_auto_begin(gs_call *call)
+    void *gs_keep(gs_call *call, void *block)
     void gs_progress(gs_call *call, int64_t done, int64_t total)
     void gs_log(gs_call *call, const char *fmt, ...)
 

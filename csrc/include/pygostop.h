@@ -31,7 +31,7 @@ extern "C" {
 
 /* The version of the table of functions. It grows at its end only: a task built against version N
  * runs on N and on every later one. */
-#define GS_VERSION 2
+#define GS_VERSION 1
 
 #if defined(__GNUC__) || defined(__clang__)
 #define GS__VISIBLE __attribute__((visibility("default")))
@@ -323,7 +323,6 @@ struct gs_api {
     void (*progress)(gs_call *, int64_t, int64_t);
     void (*vlog)(gs_call *, const char *, va_list);
 
-    /* from version 2 on */
     void (*auto_begin)(gs_call *, struct gs_auto *);
     void *(*keep)(gs_call *, void *);
 };

@@ -12,9 +12,12 @@ go_on = threading.Event()
 
 class Server(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        self.send_response(200 if self.path != "/none" else 404)
-        self.send_header("Content-Length", "14")
+        found = self.path != "/none"
+        self.send_response(200 if found else 404)
+        self.send_header("Content-Length", "14" if found else "0")
         self.end_headers()
+        if not found:
+            return
         self.wfile.write(b"half of")
         if self.path == "/slow":
             go_on.wait()  # then nobody listens any more
