@@ -310,16 +310,21 @@ void gs__ctx_unhang(gs_ctx *ctx, gs__waiter *waiter)
 
 /* ---- hooks ----
  * Who cancels takes the hooks of all it marked into a batch and runs them one by one. Batches are
- * listed, so that gs__ctx_unhook can take a hook out, or wait for the one that runs. */
+ * listed, so that gs__ctx_unhook can take a hook out, or wait for the one that runs; and so that who
+ * cancels what is done already can wait until those who were there before have marked all below it.
+ * Marking waits for nothing but locks, so that wait ends. */
 
 typedef struct batch {
     gs__link link;
     gs__list hooks; /* not begun */
     gs__ctx_hook *running;
     pthread_t runner;
+    uint64_t number; /* in the order of the cancels */
+    bool marking;    /* not all is marked yet */
 } batch;
 
-static gs__lock batches_lock; /* guards all batches once listed */
+static gs__lock batches_lock; /* guards all batches once listed, and last_number */
+static uint64_t last_number;
 static gs__list batches = {{&batches.head, &batches.head}};
 
 bool gs__ctx_hook_add(gs_ctx *ctx, gs__ctx_hook *hook, void (*fn)(gs__ctx_hook *))
@@ -353,6 +358,42 @@ bool gs__ctx_unhook(gs_ctx *ctx, gs__ctx_hook *hook)
         gs__release(&batches_lock);
         if (waiting || !running)
             return waiting;
+    }
+}
+
+static void begin_batch(batch *b)
+{
+    gs__list_init(&b->hooks);
+    b->running = NULL;
+    b->runner = pthread_self();
+    b->marking = true;
+    gs__acquire(&batches_lock);
+    b->number = ++last_number;
+    gs__list_append(&batches, &b->link);
+    gs__release(&batches_lock);
+}
+
+static void marked_all(batch *b)
+{
+    gs__acquire(&batches_lock);
+    b->marking = false;
+    gs__release(&batches_lock);
+}
+
+/* Until all cancels that began before have marked what they reach. */
+static void wait_for_earlier(batch *b)
+{
+    bool earlier = true;
+    for (unsigned round = 0; earlier;) {
+        earlier = false;
+        gs__acquire(&batches_lock);
+        for (gs__link *l = batches.head.next; l != &batches.head && !earlier; l = l->next) {
+            batch *other = gs__container(l, batch, link);
+            earlier = other->marking && other->number < b->number;
+        }
+        gs__release(&batches_lock);
+        if (earlier)
+            gs__backoff(&round);
     }
 }
 
@@ -420,14 +461,11 @@ static void unlink_from_parent(gs_ctx *ctx)
 bool gs__ctx_cancel(gs_ctx *ctx, enum gs__ctx_error error, gs__cause *cause)
 {
     gs__wakes wakes;
-    batch b = {.runner = pthread_self()};
+    batch b;
     gs_ctx *todo = NULL;
     bool first = false;
     gs__wakes_init(&wakes);
-    gs__list_init(&b.hooks);
-    gs__acquire(&batches_lock);
-    gs__list_append(&batches, &b.link);
-    gs__release(&batches_lock);
+    begin_batch(&b);
     for (gs_ctx *node = ctx; node;) {
         __builtin_prefetch(todo);
         gs__acquire(&node->lock);
@@ -449,8 +487,11 @@ bool gs__ctx_cancel(gs_ctx *ctx, enum gs__ctx_error error, gs__cause *cause)
         if (todo)
             todo = todo->next;
     }
+    marked_all(&b);
     if (first)
         unlink_from_parent(ctx);
+    else
+        wait_for_earlier(&b);
     gs__wake_all(&wakes);
     run_batch(&b);
     return first;

@@ -145,7 +145,8 @@ TEST(blocking_calls_over_and_over_add_no_threads)
 /* ---- fairness ---- */
 
 typedef struct runner {
-    int turns, turns_at_first_end;
+    atomic_int turns; /* a worker that the machine held up for long is helped by another */
+    int turns_at_first_end;
 } runner;
 
 static runner runners[8];
@@ -161,7 +162,7 @@ static int take_turns(gs_call *call)
         GS_TRY(gs_yield(call));
     if (atomic_exchange(&first_ended, 1) == 0)
         for (int i = 0; i < 8; i++)
-            runners[i].turns_at_first_end = runners[i].turns;
+            runners[i].turns_at_first_end = atomic_load(&runners[i].turns);
     return GS_OK;
 }
 
