@@ -420,6 +420,7 @@ class Executor(concurrent.futures.ThreadPoolExecutor):
     def _join(self) -> None:
         for future in list(self._open):
             future._wait(None)
+            self._open.discard(future)  # its callbacks may come later
 
     def _stop(self) -> None:
         self._cancel_all()

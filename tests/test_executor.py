@@ -504,6 +504,7 @@ def test_the_end_of_the_process_stops_its_calls_and_does_not_hang(run_python: Ru
                 executor.submit(gs.sleep, 100)
         for _ in range(1000):
             executors[2].submit(tasks.spin, 100.0)
+        gs.sleep(0.1)  # so that none of them is about to start a thread, which Python refuses at its end
         """
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
