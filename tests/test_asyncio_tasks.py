@@ -366,6 +366,34 @@ def test_ctrl_c_in_asyncio_run_leaves_tasks_that_nobody_awaits_to_the_end(run_py
     assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted 2\n", "")
 
 
+def test_a_third_ctrl_c_leaves_a_task_that_does_not_stop(run_python: Run) -> None:
+    begun = time.monotonic()
+    done = run_python(
+        """
+        import asyncio, os, pygostop as gs, signal, threading, time
+        from pygostop import tasks
+        gs.configure(grace=0)
+
+        async def main():
+            await gs.go(tasks.hog, 1000.0)
+
+        def interrupt():
+            for _ in range(3):
+                time.sleep(0.2)
+                os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=interrupt).start()
+        try:
+            asyncio.run(main())
+        except KeyboardInterrupt:
+            print("interrupted")
+        """
+    )
+    assert time.monotonic() - begun < WAIT
+    assert done.stdout == "interrupted\n"
+    assert "pygostop: 1 task did not stop within 0 s: 'hog' (running)" in done.stderr
+
+
 # ---- loops that close ----
 
 

@@ -241,7 +241,9 @@ def test_a_cancel_while_a_call_is_being_started_reaches_its_task(thread: bool) -
         assert asked == [True] and held.task is not None
 
 
-def test_calls_from_everywhere_keep_to_the_limit_and_are_all_run(thread: bool) -> None:
+def test_calls_from_everywhere_keep_to_the_limit_and_are_all_run(
+    thread: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     counts, failures = [0] * 4, []
     with gs.Executor(2, thread=thread) as executor:
 
@@ -265,8 +267,14 @@ def test_calls_from_everywhere_keep_to_the_limit_and_are_all_run(thread: bool) -
             one.start()
         for one in threads:
             one.join()
+        # Each gave its place back, once.
+        gate: gs.Chan[None] = gs.Chan()
+        after = [executor.submit(gate.recv_ok) for _ in range(3)]
+        assert eventually(lambda: [future.running() for future in after] == [True, True, False])
+        gate.close()
     assert failures == []
     assert counts == [150] * 4
+    assert caplog.text == ""  # concurrent.futures logs what its callbacks raise
 
 
 # ---- map ----
