@@ -469,6 +469,7 @@ def test_a_future_of_the_parent_says_fork_in_the_child(run_python: Any) -> None:
         """
         import os, pygostop as gs
         future = gs.go(gs.sleep, 100).future()
+        gs.sleep(0.2)  # a fork while threads allocate stops a sanitizer
         if (child := os.fork()) == 0:
             for call in (future.result, future.done, future.cancel, future.running):
                 try:
