@@ -3,9 +3,9 @@
 The thread is in the task's scope, so what asks the task to stop reaches the blocking calls of pygostop
 that its code makes. Other code cannot be stopped: who waits for it waits for its end.
 
-A thread that is through waits a while for the next call, as starting one takes longer than most calls.
-What always holds: the queue of a thread that waits, or is about to, is in ``_idle``; who takes it from there, by
-one atomic call, puts one job into it, and a thread that takes its own away ends.
+A thread that is through waits a while for the next call, as starting one takes longer than most
+calls. What always holds: the queue of a thread that waits, or is about to, is in ``_idle``; who takes
+it from there, by one atomic call, puts one job into it, and a thread that takes its own away ends.
 """
 
 from __future__ import annotations

@@ -458,7 +458,7 @@ def test_only_the_task_ends_it(endless: Start) -> None:
 
 def test_it_says_which_task_it_is_of(endless: Start) -> None:
     future = endless().future()
-    assert repr(future) == f"<TaskFuture of {future.task!r}>"
+    assert repr(future).startswith("<TaskFuture of <Task '")
     future.cancel()
     concurrent.futures.wait([future], WAIT)
     assert repr(future).endswith("cancelled>>")
