@@ -423,10 +423,10 @@ def test_ctrl_c_at_the_end_of_the_block_stops_the_calls(run_python: Run) -> None
         """
         import os, pygostop as gs, signal, threading
         from pygostop import tasks
-        threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
-        ended = []
+        begun, ended = gs.Chan(3), []
         def work():
             try:
+                begun.send(1)
                 gs.sleep(100)
             finally:
                 ended.append(1)
@@ -434,6 +434,9 @@ def test_ctrl_c_at_the_end_of_the_block_stops_the_calls(run_python: Run) -> None
             with gs.Executor(4) as executor:
                 futures = [executor.submit(work), executor.submit(tasks.spin, 100.0)]
                 futures += [executor.submit(work) for _ in range(10)]
+                for _ in range(3):
+                    begun.recv()
+                threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
         except KeyboardInterrupt as error:
             print("interrupted", len(ended), futures[1].cancelled(), gs.all_tasks())
         """

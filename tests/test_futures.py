@@ -429,8 +429,8 @@ def test_ctrl_c_ends_the_wait(run_python: Any) -> None:
         import os, pygostop as gs, signal, threading
         from pygostop import tasks
         future = gs.go(tasks.spin, 100.0).future()
-        threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
         try:
+            threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
             future.result()
         except KeyboardInterrupt:
             print("interrupted", future.running(), future.cancel())
