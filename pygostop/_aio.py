@@ -117,8 +117,9 @@ async def wait_case(case: Any, *, checkpoint: bool = True) -> Selected:
 async def await_task(task: Any) -> Any:
     """The body of ``Task.__await__``: as awaiting an asyncio task.
 
-    Cancelling the awaiter asks the task to stop, and waits until it has. It is cancelled then, but where the
-    task went on to a result or a failure of its own, which counts; one that had ended before does not.
+    Cancelling the awaiter asks the task to stop, and waits until it has. The awaiter is cancelled
+    then, but where the task went on to a result or a failure of its own: that counts. What a task
+    left that had ended before the cancel does not.
     """
     try:
         await wait_case(task)

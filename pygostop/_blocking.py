@@ -2,18 +2,64 @@
 
 The thread is in the task's scope, so what asks the task to stop reaches the blocking calls of pygostop
 that its code makes. Other code cannot be stopped: who waits for it waits for its end.
+
+A thread that is through waits a while for the next call, as starting one takes longer than most
+calls. What always holds: the queue of a thread that waits, or is about to, is in ``_idle``; who takes
+it from there, by one atomic call, puts one job into it, and a thread that takes its own away ends.
 """
 
 from __future__ import annotations
 
 import contextvars
+import os
+import queue
+import sys
 import threading
+from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from pygostop import _core
 
 T = TypeVar("T")
+
+# What a thread is to run; it calls what it is given when it has no more use of the thread.
+_Job: TypeAlias = Callable[[Callable[[], None]], None]
+_Jobs: TypeAlias = "queue.SimpleQueue[_Job]"
+
+_IDLE_SECONDS = 10.0
+_idle: deque[_Jobs] = deque()  # who waits longest is first, and gets to its end
+os.register_at_fork(after_in_child=_idle.clear)
+
+
+def _next_job(jobs: _Jobs) -> _Job | None:
+    try:
+        return jobs.get(timeout=_IDLE_SECONDS)
+    except queue.Empty:
+        try:
+            _idle.remove(jobs)
+        except ValueError:
+            return jobs.get()  # somebody has taken it, and is about to give it one
+        return None
+
+
+def _run_jobs(jobs: _Jobs) -> None:
+    while (job := _next_job(jobs)) is not None:
+        # As a new thread begins.
+        sys.settrace(threading.gettrace())
+        sys.setprofile(threading.getprofile())
+        job(lambda: _idle.append(jobs))
+        del job
+
+
+def _in_a_thread(job: _Job) -> None:
+    try:
+        jobs = _idle.pop()
+    except IndexError:
+        jobs = queue.SimpleQueue()
+        # At exit nobody waits for the thread but the task, which is named where it does not end.
+        threading.Thread(target=_run_jobs, args=(jobs,), daemon=True).start()
+    jobs.put(job)
 
 
 def blocking(fn: Callable[..., T], /, *args: Any) -> T:
@@ -28,14 +74,20 @@ def blocking(fn: Callable[..., T], /, *args: Any) -> T:
     context = contextvars.copy_context()
     context.run(_core._task_var.set, _core.current_task())
 
-    def run() -> None:
+    def run(release: Callable[[], None]) -> None:
+        threading.current_thread().name = f"pygostop-blocking-{getattr(fn, '__name__', fn)}"
+        value, error = None, None
         try:
-            done.send_nowait((context.run(fn, *args), None))
-        except BaseException as error:
-            done.send_nowait((None, error))
+            value = context.run(fn, *args)
+        except BaseException as raised:
+            error = raised
+        release()
+        try:
+            done.send_nowait((value, error))
+        finally:
+            del value, error  # no cycle through this frame
 
-    # At exit nobody waits for the thread but the task, which is named where it does not end.
-    threading.Thread(target=run, name=f"pygostop-blocking-{getattr(fn, '__name__', fn)}", daemon=True).start()
+    _in_a_thread(run)
     with _core.shield():
         value, error = done.recv()
     if error is None:

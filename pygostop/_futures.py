@@ -1,16 +1,18 @@
 """concurrent.futures: the Future of a task, and an Executor whose calls are tasks.
 
 What always holds:
- - A TaskFuture is PENDING while its executor's limit holds its call back, and has no task then; RUNNING
-   from then on, and ended as its task did: cancelled only where the task ended by having been asked.
- - The task decides. It is followed by a done callback, on the one thread that runs those, which settles
-   the future and runs its callbacks. Whoever finds the task ended before that settles the future
-   too, so that what done(), result() and concurrent.futures.wait() say never disagrees; the callbacks are left
-   to that thread.
- - What the task left stays with the task: a failure counts as fetched once somebody took it from here,
-   and is reported as any task's where nobody did.
- - The condition that concurrent.futures guards a future with is held for a few bytecodes and never across a
-   call into pygostop: a Python task may give way in one, to another on its thread that wants the same.
+ - A TaskFuture is PENDING while its executor's limit holds its call back, and has no task then;
+   RUNNING from then on, and ended as its task did: cancelled only where the task ended by having
+   been asked.
+ - The task decides. It is followed by a done callback, on the one thread that runs those, which
+   settles the future and runs its callbacks. Whoever finds the task ended before that settles the
+   future too, so that what done(), result() and concurrent.futures.wait() say never disagrees; the
+   callbacks are left to that thread.
+ - What the task left stays with the task: a failure counts as fetched once somebody took it from
+   here, and is reported as any task's where nobody did.
+ - The condition that concurrent.futures guards a future with is held for a few bytecodes and never
+   across a call into pygostop: a Python task may give way in one, to another on its thread that
+   wants the same.
  - An executor has no lock. Its queue, its set of open futures and its channel of places are each
    changed by one atomic call; the order of those calls, which the methods give, does the rest.
 """
@@ -105,7 +107,8 @@ class TaskFuture(concurrent.futures.Future[T]):
         if task.cancelled():
             self._settle(RUNNING, CANCELLED_AND_NOTIFIED, "add_cancelled")
         else:
-            self._settle(RUNNING, FINISHED, "add_exception" if task.state == "failed" else "add_result")
+            told = "add_exception" if task.state == "failed" else "add_result"
+            self._settle(RUNNING, FINISHED, told)
 
     def _on_end(self, _: Task) -> None:
         self._look()
@@ -114,8 +117,8 @@ class TaskFuture(concurrent.futures.Future[T]):
     def cancel(self) -> bool:
         """Ask the task to stop; True where it had not ended, or had been cancelled.
 
-        The future is cancelled once the task has ended by it, and done as ever where the task went on to
-        its end. A call that the limit of its executor holds back is cancelled at once.
+        The future is cancelled once the task has ended by it, and done as ever where the task went
+        on to its end. A call that the limit of its executor holds back is cancelled at once.
         """
         return self._cancel("its future was cancelled")
 
@@ -154,8 +157,9 @@ class TaskFuture(concurrent.futures.Future[T]):
     def result(self, timeout: float | None = None) -> T:
         """Wait for the end and return the result, or raise the failure.
 
-        timeout is in seconds. Raises TimeoutError when it ran out, concurrent.futures.CancelledError for a
-        task that was cancelled, and Cancelled where the caller's own scope is done.
+        timeout is in seconds. Raises TimeoutError when it ran out,
+        concurrent.futures.CancelledError for a task that was cancelled, and Cancelled where the
+        caller's own scope is done.
         """
         if not self._wait(timeout):
             raise TimeoutError(f"{self!r} has not ended within the timeout")
@@ -187,7 +191,7 @@ class TaskFuture(concurrent.futures.Future[T]):
         return super().running()
 
     def _get_snapshot(self) -> tuple[bool, bool, T | None, BaseException | None]:
-        """(done, cancelled, result, failure): what asyncio takes a future's end from, after 3.13."""
+        """(done, cancelled, result, failure): what asyncio asks for, after 3.13; no checkpoint."""
         if not self.done() or self.cancelled():
             return self.done(), self.cancelled(), None, None
         error = result = None
@@ -216,7 +220,9 @@ class TaskFuture(concurrent.futures.Future[T]):
         )
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(f"cannot pickle {self!r}: a task lives in its process; send its result instead")
+        raise TypeError(
+            f"cannot pickle {self!r}: a task lives in its process; send its result instead"
+        )
 
     def __repr__(self) -> str:
         if self._task is not None:
@@ -271,17 +277,19 @@ class Executor(concurrent.futures.ThreadPoolExecutor):
 
     ``name``: goes before the callable's own in the names of the tasks, as in "name/fn".
 
-    ``thread``: callables run in a thread each, as they may block, hold locks of ``threading`` while they
-    wait, or take the GIL for long, and what is written for other executors does. ``thread=False``
-    runs them on the Python workers, thousands at once: for callables that wait in pygostop's calls.
-    C tasks run on the C workers either way.
+    ``thread``: callables run in a thread each, as they may block, or wait while they hold a lock of
+    ``threading``: what is written for other executors does. ``thread=False`` runs them on the
+    Python workers, thousands at once: for callables that wait in pygostop's calls. C tasks run on
+    the C workers either way.
 
-    A call runs in a copy of the context variables of submit()'s caller, and below its scope, as with
-    go(). What a future's ``cancel()`` reaches is the running task. It is a ThreadPoolExecutor because
+    A call runs in a copy of the context variables of submit()'s caller, and below its scope, as
+    with go(). A future's ``cancel()`` reaches the running task. It is a ThreadPoolExecutor because
     asyncio takes nothing else as a default executor; it has no threads of its own.
     """
 
-    def __init__(self, limit: int | None = None, *, name: str | None = None, thread: bool = True) -> None:
+    def __init__(
+        self, limit: int | None = None, *, name: str | None = None, thread: bool = True
+    ) -> None:
         if limit is not None:
             try:
                 limit = operator.index(limit)
@@ -318,7 +326,8 @@ class Executor(concurrent.futures.ThreadPoolExecutor):
             raise TypeError(f"submit() needs a callable or a CTask, not {type(fn).__name__}")
         if kwargs and isinstance(fn, CTask):
             raise TypeError(
-                f"submit() of {fn!r} takes no keyword arguments, as no CTask does; got {', '.join(kwargs)}"
+                f"submit() of {fn!r} takes no keyword arguments, as no CTask does; "
+                f"got {', '.join(kwargs)}"
             )
         future: TaskFuture[Any] = TaskFuture()
         call = _Call(future, fn, args, kwargs, contextvars.copy_context())
@@ -337,7 +346,8 @@ class Executor(concurrent.futures.ThreadPoolExecutor):
         return future
 
     def _go(self, call: _Call) -> Task:
-        called = functools.partial(call.fn, *call.args, **call.kwargs)  # a partial of a partial is one
+        # A partial of a partial is one.
+        called = functools.partial(call.fn, *call.args, **call.kwargs)
         named: Any = called.func
         if _is_run_of_context(named) and called.args:
             context, named = named.__self__, called.args[0]
@@ -366,7 +376,7 @@ class Executor(concurrent.futures.ThreadPoolExecutor):
         return True
 
     def _start_queued(self, places: Chan[bool]) -> None:
-        """Starts what there is a place for. Whoever queues a call or gives back a place calls it after."""
+        """Starts what there is a place for: after a call was queued, or a place given back."""
         while self._queue:
             try:
                 places.send_nowait(True)
@@ -385,7 +395,7 @@ class Executor(concurrent.futures.ThreadPoolExecutor):
         if self._places is None or (future._task is None and future.cancelled()):
             return  # it had no place
         self._places.recv_nowait()
-        # Not where its start brought its end: _start_queued would be on its own stack, again and again.
+        # Not where its start brought its end: _start_queued is on the stack, and goes on.
         if not future._starting:
             self._start_queued(self._places)
 
@@ -395,8 +405,8 @@ class Executor(concurrent.futures.ThreadPoolExecutor):
         """Take no more calls, and with ``wait`` wait until all have ended; a checkpoint.
 
         ``cancel_futures`` cancels those held back and asks the running ones to stop, as
-        ``cancel()`` of each does. Where Ctrl-C or the caller's scope ends the wait, it asks them too, waits
-        until they have stopped, and raises that; a second Ctrl-C raises at once.
+        ``cancel()`` of each does. Where Ctrl-C or the caller's scope ends the wait, it asks them
+        too, waits until they have stopped, and raises that; a second Ctrl-C raises at once.
         RuntimeError in a task of its own, which would wait for itself.
         """
         self._shutdown = True
@@ -406,7 +416,9 @@ class Executor(concurrent.futures.ThreadPoolExecutor):
             return
         task = current_task()
         if task is not None and any(future._task == task for future in list(self._open)):
-            raise RuntimeError(f"shutdown() of {self!r} in {task!r}, which is one of its own, would never end")
+            raise RuntimeError(
+                f"shutdown() of {self!r} in {task!r}, which is one of its own, would never end"
+            )
         try:
             self._join()
         except BaseException:
@@ -420,6 +432,7 @@ class Executor(concurrent.futures.ThreadPoolExecutor):
     def _join(self) -> None:
         for future in list(self._open):
             future._wait(None)
+            self._open.discard(future)  # its callbacks may come later
 
     def _stop(self) -> None:
         self._cancel_all()

@@ -319,9 +319,10 @@ def test_ctrl_c_in_asyncio_run_stops_the_awaited_tasks_and_waits_for_them(run_py
         import asyncio, os, pygostop as gs, signal, threading
         from pygostop import tasks
 
-        ended = []
+        begun, ended = gs.Chan(), []
         def work():
             try:
+                begun.send(1)
                 gs.sleep(100)
             finally:
                 with gs.shield():
@@ -329,10 +330,12 @@ def test_ctrl_c_in_asyncio_run_stops_the_awaited_tasks_and_waits_for_them(run_py
                 ended.append("cleaned up")
 
         async def main():
-            threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
             async with asyncio.TaskGroup() as group:
                 for task in (gs.go(work), gs.go(tasks.spin, 100.0), gs.go(work, thread=True)):
                     group.create_task(wait(task))
+                await begun.recv_async()
+                await begun.recv_async()
+                threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
 
         async def wait(task):
             await task
@@ -364,6 +367,35 @@ def test_ctrl_c_in_asyncio_run_leaves_tasks_that_nobody_awaits_to_the_end(run_py
         """
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted 2\n", "")
+
+
+def test_a_third_ctrl_c_leaves_a_task_that_does_not_stop(run_python: Run) -> None:
+    begun = time.monotonic()
+    done = run_python(
+        """
+        import asyncio, os, pygostop as gs, signal, threading, time
+        from pygostop import tasks
+        gs.configure(grace=0)
+
+        async def main():
+            task = gs.go(tasks.hog, 1000.0)
+            threading.Thread(target=interrupt).start()
+            await task
+
+        def interrupt():
+            for _ in range(3):
+                time.sleep(0.4)
+                os.kill(os.getpid(), signal.SIGINT)
+
+        try:
+            asyncio.run(main())
+        except KeyboardInterrupt:
+            print("interrupted")
+        """
+    )
+    assert time.monotonic() - begun < WAIT
+    assert done.stdout == "interrupted\n"
+    assert "pygostop: 1 task did not stop within 0 s: 'hog' (running)" in done.stderr
 
 
 # ---- loops that close ----

@@ -241,7 +241,9 @@ def test_a_cancel_while_a_call_is_being_started_reaches_its_task(thread: bool) -
         assert asked == [True] and held.task is not None
 
 
-def test_calls_from_everywhere_keep_to_the_limit_and_are_all_run(thread: bool) -> None:
+def test_calls_from_everywhere_keep_to_the_limit_and_are_all_run(
+    thread: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     counts, failures = [0] * 4, []
     with gs.Executor(2, thread=thread) as executor:
 
@@ -265,8 +267,14 @@ def test_calls_from_everywhere_keep_to_the_limit_and_are_all_run(thread: bool) -
             one.start()
         for one in threads:
             one.join()
+        # Each gave its place back, once.
+        gate: gs.Chan[None] = gs.Chan()
+        after = [executor.submit(gate.recv_ok) for _ in range(3)]
+        assert eventually(lambda: [future.running() for future in after] == [True, True, False])
+        gate.close()
     assert failures == []
     assert counts == [150] * 4
+    assert caplog.text == ""  # concurrent.futures logs what its callbacks raise
 
 
 # ---- map ----
@@ -415,10 +423,10 @@ def test_ctrl_c_at_the_end_of_the_block_stops_the_calls(run_python: Run) -> None
         """
         import os, pygostop as gs, signal, threading
         from pygostop import tasks
-        threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
-        ended = []
+        begun, ended = gs.Chan(3), []
         def work():
             try:
+                begun.send(1)
                 gs.sleep(100)
             finally:
                 ended.append(1)
@@ -426,6 +434,9 @@ def test_ctrl_c_at_the_end_of_the_block_stops_the_calls(run_python: Run) -> None
             with gs.Executor(4) as executor:
                 futures = [executor.submit(work), executor.submit(tasks.spin, 100.0)]
                 futures += [executor.submit(work) for _ in range(10)]
+                for _ in range(3):
+                    begun.recv()
+                threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
         except KeyboardInterrupt as error:
             print("interrupted", len(ended), futures[1].cancelled(), gs.all_tasks())
         """
@@ -504,6 +515,7 @@ def test_the_end_of_the_process_stops_its_calls_and_does_not_hang(run_python: Ru
                 executor.submit(gs.sleep, 100)
         for _ in range(1000):
             executors[2].submit(tasks.spin, 100.0)
+        gs.sleep(0.1)  # so that none of them is about to start a thread, which Python refuses at its end
         """
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -622,6 +634,7 @@ def test_it_says_fork_in_a_child(run_python: Run) -> None:
         import os, pygostop as gs
         executor = gs.Executor()
         future = executor.submit(gs.sleep, 100)
+        gs.sleep(0.2)  # a fork while threads allocate stops a sanitizer
         if (child := os.fork()) == 0:
             try:
                 executor.submit(len, "abc")

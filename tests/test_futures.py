@@ -429,8 +429,8 @@ def test_ctrl_c_ends_the_wait(run_python: Any) -> None:
         import os, pygostop as gs, signal, threading
         from pygostop import tasks
         future = gs.go(tasks.spin, 100.0).future()
-        threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
         try:
+            threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
             future.result()
         except KeyboardInterrupt:
             print("interrupted", future.running(), future.cancel())
@@ -458,7 +458,7 @@ def test_only_the_task_ends_it(endless: Start) -> None:
 
 def test_it_says_which_task_it_is_of(endless: Start) -> None:
     future = endless().future()
-    assert repr(future) == f"<TaskFuture of {future.task!r}>"
+    assert repr(future).startswith("<TaskFuture of <Task '")
     future.cancel()
     concurrent.futures.wait([future], WAIT)
     assert repr(future).endswith("cancelled>>")
@@ -469,6 +469,7 @@ def test_a_future_of_the_parent_says_fork_in_the_child(run_python: Any) -> None:
         """
         import os, pygostop as gs
         future = gs.go(gs.sleep, 100).future()
+        gs.sleep(0.2)  # a fork while threads allocate stops a sanitizer
         if (child := os.fork()) == 0:
             for call in (future.result, future.done, future.cancel, future.running):
                 try:
