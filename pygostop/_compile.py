@@ -14,13 +14,15 @@ import math
 import os
 import re
 import signal
+import stat
 import sys
 import time
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pygostop
 from pygostop import _cache, _core
+from pygostop._auto import auto_flags
 from pygostop._compiler import Compiler, find_compiler, run
 from pygostop._errors import CompileError
 from pygostop._native import Library, make_tasks, open_library, read_file
@@ -99,17 +101,10 @@ def _check(
 # ---- the compiler ----
 
 
-def _instrumentation(checkpoints: str | None) -> list[str]:
-    """The flags that put checkpoints into code that has none."""
-    if checkpoints is None:
-        return []
-    raise ValueError(f"compile() checkpoints must be None, not {checkpoints!r}")
-
-
 class Build:
     """The source, in a workspace, and what the compiler makes of it."""
 
-    def __init__(self, request: Request, compiler: Compiler, extra: list[str], workspace: str) -> None:
+    def __init__(self, request: Request, compiler: Compiler, workspace: str) -> None:
         self.request = request
         self.compiler = compiler
         self.workspace = workspace
@@ -120,7 +115,6 @@ class Build:
         self.language = [
             *_FLAGS,
             *("-I", pygostop.get_include()),
-            *extra,
             *("-x", "c", self.file, "-x", "none"),
             *request.flags,
         ]
@@ -160,6 +154,11 @@ class Build:
             why = "" if said.strip() else f"the C compiler {name} failed with status {status} and said nothing"
         raise CompileError((why + said).strip(), said, tuple(command))
 
+    def instrument(self, deadline: float) -> None:
+        """Has the compiler put a checkpoint on every edge of the source."""
+        macros, _ = self._run([*self.compiler.words, "-dM", "-E", "-x", "c", os.devnull], deadline)
+        self.language[:0] = auto_flags(macros.decode(errors="replace"), pygostop.get_include())
+
     def preprocess(self, deadline: float) -> bytes:
         """What the compiler will see, and all macros, so that it tells the compiler and the machine too.
 
@@ -179,23 +178,25 @@ class Build:
             log.warning("%s", said.strip())
         return self.library
 
-    def linked(self) -> list[tuple[str, int, int]]:
+    def files(self) -> list[tuple[str, int, int]]:
         """The files that the flags and libraries name, with size and time; those of the system aside."""
         request = self.request
+        named = [file for word in (*self.language, *self.linking) for file in word.split(",")]
         places = [flag[2:] for flag in request.flags if flag.startswith("-L")]
-        files = [
+        named += [
             os.path.join(place, f"lib{library}.{kind}")
             for place in places
             for library in request.libraries
             for kind in ("so", "a")
         ]
         found = []
-        for file in [*request.flags, *files]:
+        for file in named:
             try:
                 status = os.stat(file)
             except OSError:
                 continue
-            found.append((file, status.st_size, status.st_mtime_ns))
+            if stat.S_ISREG(status.st_mode) and file != self.file:
+                found.append((file, status.st_size, status.st_mtime_ns))
         return found
 
     def key(self, deadline: float) -> str:
@@ -203,7 +204,7 @@ class Build:
         words = [word for word in (*self.language, *self.linking) if word != self.file]
         told = repr(
             (
-                *(self.request.name, words, self.linked()),
+                *(self.request.name, words, self.files()),
                 *(self.compiler.words, self.compiler.identity, os.uname().machine),
             )
         )
@@ -218,7 +219,7 @@ def compile(
     name: str | None = None,
     flags: Iterable[str] = (),
     libraries: Iterable[str] = (),
-    checkpoints: str | None = None,
+    checkpoints: Literal["auto"] | None = None,
     timeout: float | None = 60.0,
 ) -> Library:
     """Compile C tasks with the system's C compiler, and load them.
@@ -227,6 +228,9 @@ def compile(
     GS_EXPORT. ``name`` is what the compiler's messages and debuggers call it, by default the path or
     ``<source>``. ``flags`` are words for the compiler, behind ``-O2 -g``; ``libraries`` are names, ``"m"``
     for ``-lm``. Files that it includes are looked for beside the file, or in the current directory.
+
+    With ``checkpoints="auto"`` every edge of the source is a checkpoint: C that was never written to be stopped
+    stops wherever it is, for good, and what it had allocated is freed. pygostop_auto.h says what is safe.
 
     The compiler is the environment's CC, else cc, gcc or clang. What it made is kept by its contents, in
     PYGOSTOP_CACHE or else pygostop in XDG_CACHE_HOME or ~/.cache, and found again while nothing that it was made
@@ -239,14 +243,17 @@ def compile(
     From any thread or task. A checkpoint: a cancel or Ctrl-C stops the compiler. A task that calls it parks.
     """
     request = _check(source, name, flags, libraries)
-    extra = _instrumentation(checkpoints)
+    if checkpoints not in (None, "auto"):
+        raise ValueError(f"compile() checkpoints must be None or 'auto', not {checkpoints!r}")
     seconds = _seconds(timeout)
     deadline = math.inf if seconds is None else time.monotonic() + seconds
     _core.checkpoint()
     compiler = find_compiler()
     cache = _cache.directory()
     with _cache.workspace(cache) as workspace:
-        build = Build(request, compiler, extra, workspace)
+        build = Build(request, compiler, workspace)
+        if checkpoints:
+            build.instrument(deadline)
         stem = re.sub(r"\W+", "_", os.path.basename(request.name), flags=re.ASCII).strip("_")[:40]
         path = os.path.join(cache, f"{stem}-{build.key(deadline)}.so")
         if not _cache.find(path):

@@ -244,7 +244,8 @@ def test_a_file_that_is_not_there_is_named(tmp_path: pathlib.Path) -> None:
         ({"name": 3}, TypeError, "name must be a str or None, not int"),
         ({"name": ""}, ValueError, "one line"),
         ({"name": "a\nb"}, ValueError, "one line"),
-        ({"checkpoints": "always"}, ValueError, "checkpoints must be .*not 'always'"),
+        ({"checkpoints": "always"}, ValueError, "checkpoints must be None or 'auto', not 'always'"),
+        ({"checkpoints": True}, ValueError, "checkpoints must be None or 'auto', not True"),
         ({"timeout": -1}, ValueError, "0 or more, not -1"),
         ({"timeout": float("nan")}, ValueError, "0 or more, not nan"),
         ({"timeout": "60"}, TypeError, "seconds or None, not str"),
@@ -619,6 +620,67 @@ def test_a_cache_that_cannot_be_written_is_refused(run_python: Run) -> None:
             as_another_user=True,
         )
         assert said == f"PYGOSTOP_CACHE: {str(cache)!r} cannot be written (mode 0500)\n"
+
+
+# ---- automatic checkpoints ----
+
+ENDLESS = """#include <pygostop.h>
+#include <stdlib.h>
+GS_TASK(spin) { for (;;); }
+GS_TASK(fill)
+{
+    for (;;) {
+        volatile char *block = malloc(1000);
+        block[0] = 1;
+        if (!gs_nargs(call))
+            return gs_return_int(call, block[0]);
+    }
+}
+GS_EXPORT(spin, fill);
+"""
+
+
+@pytest.mark.parametrize("cc", ["gcc", "clang"])
+def test_with_automatic_checkpoints_any_loop_can_be_stopped(
+    cc: str, monkeypatch: pytest.MonkeyPatch, cache: pathlib.Path
+) -> None:
+    if not shutil.which(cc):
+        pytest.skip(f"there is no {cc} here")
+    monkeypatch.setenv("CC", cc)
+    try:
+        library = gs.compile(ENDLESS, checkpoints="auto")
+    except gs.CompileError as error:
+        if "or a later one" in str(error):
+            pytest.skip(str(error))
+        raise
+    for task in (gs.go(library.spin), gs.go(library.fill, 1)):
+        assert eventually(lambda task=task: task.state == "running")
+        task.cancel()
+        assert task.wait(WAIT) and task.cancelled()
+    with pytest.raises(gs.DeadlineExceeded):
+        with gs.timeout(0.1):
+            library.spin()
+    assert library.fill() == 1
+    gs.compile(ENDLESS, checkpoints="auto")
+    assert len(libraries(cache)) == 1
+    gs.compile(ENDLESS)
+    assert len(libraries(cache)) == 2
+
+
+def test_automatic_checkpoints_leave_lines_and_errors_as_they_are() -> None:
+    with pytest.raises(gs.CompileError, match=r"^<source>:1:\d+: error: .*two"):
+        gs.compile("int x = two;\n", checkpoints="auto")
+
+
+def test_automatic_checkpoints_need_a_compiler_that_makes_them(fake_compiler: Script) -> None:
+    fake_compiler("echo '#define __TINYC__ 1'")
+    with pytest.raises(gs.CompileError, match="need gcc or clang"):
+        gs.compile(DOUBLE, checkpoints="auto")
+
+
+def test_a_hanging_compiler_is_stopped_for_automatic_checkpoints_too(hanging: Callable[[], bool]) -> None:
+    with pytest.raises(gs.CompileError, match="did not end in time"):
+        gs.compile(DOUBLE, checkpoints="auto", timeout=0.5)
 
 
 # ---- sanitizers ----
