@@ -141,6 +141,18 @@ def test_the_library_lies_in_the_cache(cache: pathlib.Path) -> None:
     assert [path.name for path in cache.iterdir()] == [pathlib.Path(library.path).name]  # nothing else is left
 
 
+@pytest.mark.parametrize("name", ["..", "a/", "/", 'a "quoted" name', "back\\slash", "=", '="\\\\', "%s", "-o", "é" * 300])
+def test_any_name_is_one_of_a_source(name: str, counted: Callable[[], int]) -> None:
+    source = """#include <pygostop.h>
+    GS_TASK(where) { return gs_return_str(call, __FILE__, sizeof __FILE__ - 1); }
+    GS_EXPORT(where);
+    """
+    assert gs.compile(source, name=name).where() == gs.compile(source, name=name).where() == name
+    assert counted() == 1
+    with pytest.raises(gs.CompileError, match=rf"^{re.escape(name)}:1:\d+: error"):
+        gs.compile("int x = ;\n", name=name)
+
+
 def test_warnings_go_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
     source = DOUBLE.replace("return", "int unused; return", 1)
     with caplog.at_level(logging.WARNING, "pygostop.compile"):
@@ -293,6 +305,12 @@ def test_a_compiler_that_crashes_is_named(fake_compiler: Script) -> None:
     assert error.value.stderr == "half a word\n"
 
 
+def test_a_compiler_that_is_ended_by_an_odd_signal_is_named(fake_compiler: Script) -> None:
+    fake_compiler("kill -40 $$")
+    with pytest.raises(gs.CompileError, match="was ended by signal 40$"):
+        gs.compile(DOUBLE)
+
+
 def test_a_compiler_that_fails_silently_is_named(fake_compiler: Script) -> None:
     fake_compiler("exit 3")
     with pytest.raises(gs.CompileError, match="fake-cc failed with status 3 and said nothing"):
@@ -337,7 +355,7 @@ def hanging(fake_compiler: Script, tmp_path: pathlib.Path) -> Iterator[Callable[
 
 
 def test_a_compiler_that_hangs_is_stopped(hanging: Callable[[], bool], cache: pathlib.Path) -> None:
-    with pytest.raises(gs.CompileError, match="did not end in time; .*timeout=\nthinking") as error:
+    with pytest.raises(gs.CompileError, match="did not end within 0.5 seconds .* timeout=\nthinking") as error:
         gs.compile(DOUBLE, timeout=0.5)
     assert error.value.stderr == "thinking\n"
     assert not list(cache.iterdir())
@@ -654,7 +672,7 @@ def test_with_automatic_checkpoints_any_loop_can_be_stopped(
             pytest.skip(str(error))
         raise
     for task in (gs.go(library.spin), gs.go(library.fill, 1)):
-        assert eventually(lambda task=task: task.state == "running")
+        assert is_running_now(task)
         task.cancel()
         assert task.wait(WAIT) and task.cancelled()
     with pytest.raises(gs.DeadlineExceeded):
@@ -665,6 +683,10 @@ def test_with_automatic_checkpoints_any_loop_can_be_stopped(
     assert len(libraries(cache)) == 1
     gs.compile(ENDLESS)
     assert len(libraries(cache)) == 2
+
+
+def is_running_now(task: gs.Task) -> bool:
+    return eventually(lambda: task.state == "running")
 
 
 def test_automatic_checkpoints_leave_lines_and_errors_as_they_are() -> None:
@@ -679,7 +701,7 @@ def test_automatic_checkpoints_need_a_compiler_that_makes_them(fake_compiler: Sc
 
 
 def test_a_hanging_compiler_is_stopped_for_automatic_checkpoints_too(hanging: Callable[[], bool]) -> None:
-    with pytest.raises(gs.CompileError, match="did not end in time"):
+    with pytest.raises(gs.CompileError, match="did not end within 0.5 seconds"):
         gs.compile(DOUBLE, checkpoints="auto", timeout=0.5)
 
 
