@@ -21,7 +21,7 @@ import tempfile
 import time
 
 import pygostop as gs
-from pygostop._auto import auto_flags
+from pygostop._auto import ASK_MACROS, auto_flags
 
 HERE = pathlib.Path(__file__).parent
 KINDS = ("PNG write", "PNG read", "JPEG write", "JPEG read", "resize", "malloc, free")
@@ -34,11 +34,12 @@ class Libraries:
     def __init__(self, cc: str, directory: str) -> None:
         self.cc = cc
         self.directory = directory
+        self.macros = subprocess.run([cc, *ASK_MACROS], capture_output=True, text=True, check=True).stdout
         self.plain, self.auto = (ctypes.CDLL(self.build(auto, "-shared")) for auto in (False, True))
 
     def build(self, auto: bool, *how: str) -> str:
         output = os.path.join(self.directory, f"{os.path.basename(self.cc)}-{'auto' if auto else 'plain'}{len(how)}")
-        flags = auto_flags([self.cc], gs.get_include()) if auto else ["-I", gs.get_include()]
+        flags = auto_flags(self.macros, gs.get_include()) if auto else ["-I", gs.get_include()]
         command = [self.cc, *PLAIN, *flags, *how, str(HERE / "images.c"), "-o", output, "-lm"]
         subprocess.run(command, check=True)
         return output
