@@ -169,6 +169,7 @@ class Build:
         """Has the compiler put a checkpoint on every edge of the source."""
         macros, _ = self._run([*self.compiler.words, "-dM", "-E", "-x", "c", os.devnull])
         self.language[:0] = auto_flags(macros.decode(errors="replace"), pygostop.get_include())
+        self.linking.append("-fno-lto")  # whatever the flags say: the assembler's part would come too early
 
     def preprocess(self) -> bytes:
         """What the compiler will see, and all macros, so that it tells the compiler and the machine too.

@@ -325,6 +325,21 @@ def test_a_task_is_stopped_in_a_library_that_it_calls(cc: str, tmp_path: pathlib
         stopped(task)
 
 
+def test_link_time_optimisation_is_left_out(
+    cc: str, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    monkeypatch.setenv("CC", cc)
+    monkeypatch.setenv("PYGOSTOP_CACHE", str(tmp_path / "cache"))
+    source = """
+        #include <pygostop.h>
+        GS_TASK(spin) { for (;;) ; return 0; }
+        GS_EXPORT(spin);
+    """
+    library = gs.compile(source, checkpoints="auto", flags=["-flto"])
+    with pytest.raises(gs.DeadlineExceeded), gs.timeout(0.05):
+        library.spin()
+
+
 # ---- the source is as it was ----
 
 
@@ -405,6 +420,12 @@ def test_each_function_of_the_allocator_is_wrapped() -> None:
 def test_a_compiler_of_another_kind_is_an_error() -> None:
     with pytest.raises(gs.CompileError, match="need gcc or clang"):
         auto_flags("#define __TINYC__ 9027\n", gs.get_include())
+
+
+def test_a_comma_in_the_path_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/opt/a,b/python")
+    with pytest.raises(gs.CompileError, match="comma in the path '/opt/a,b/python'"):
+        auto_flags("#define __GNUC__ 12\n", gs.get_include())
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ import tempfile
 import time
 
 import pygostop as gs
-from pygostop._auto import ASK_MACROS, auto_flags
+from pygostop._auto import auto_flags
 
 HERE = pathlib.Path(__file__).parent
 KINDS = ("PNG write", "PNG read", "JPEG write", "JPEG read", "resize", "malloc, free")
@@ -34,7 +34,8 @@ class Libraries:
     def __init__(self, cc: str, directory: str) -> None:
         self.cc = cc
         self.directory = directory
-        self.macros = subprocess.run([cc, *ASK_MACROS], capture_output=True, text=True, check=True).stdout
+        ask = [cc, "-dM", "-E", "-x", "c", os.devnull]
+        self.macros = subprocess.run(ask, capture_output=True, text=True, check=True).stdout
         self.plain, self.auto = (ctypes.CDLL(self.build(auto, "-shared")) for auto in (False, True))
 
     def build(self, auto: bool, *how: str) -> str:
