@@ -86,6 +86,30 @@ GS_TASK(unit_shield)
         ++seen->turns;
 }
 
+static void take_turns(unit_seen *seen)
+{
+    for (int i = 0; i < 1000; i++)
+        ++seen->turns;
+    seen->done = 1;
+}
+
+/* Asked to stop already, on no edge, when its shield begins. */
+static GS_NO_CHECKPOINT void shield_late(gs_call *call, unit_seen *seen)
+{
+    __atomic_store_n(&seen->begun, 1, __ATOMIC_SEQ_CST);
+    while (!__atomic_load_n(&call->signal, __ATOMIC_SEQ_CST))
+        ;
+    call->api->shield_begin(call);
+    take_turns(seen);
+    call->api->shield_end(call);
+}
+
+GS_TASK(unit_shield_late)
+{
+    shield_late(call, gs_arg_ptr(call, 0));
+    return GS_OK;
+}
+
 GS_TASK(unit_refused)
 {
     unit_seen *seen = gs_arg_ptr(call, 0);

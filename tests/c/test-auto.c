@@ -116,6 +116,17 @@ TEST(auto_task_is_not_left_under_a_shield)
     CHECK_EQ(gs__auto_pending(), 0);
 }
 
+TEST(auto_task_asked_already_is_not_left_under_a_shield)
+{
+    unit_seen seen = {0};
+    gs_task *task = test_go(unit_shield_late, &seen);
+    until(&seen.begun, 1);
+    CHECK(gs__task_cancel(task, NULL));
+    CHECK_EQ(test_join(task), GS_ECANCELED);
+    CHECK_EQ(seen.done, 1);
+    CHECK_EQ(gs__auto_pending(), 0);
+}
+
 TEST(auto_task_is_not_left_in_a_hook_that_runs_on_its_stack)
 {
     unit_seen seen = {0};
