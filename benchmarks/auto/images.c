@@ -97,7 +97,8 @@ static long work(enum work kind)
         made = stbi_load_from_memory(jpeg.data, jpeg.size, &width, &height, &channels, 0);
         break;
     case RESIZE:
-        size = stbir_resize_uint8(picture, WIDTH, HEIGHT, 0, half, WIDTH / 2, HEIGHT / 2, 0, CHANNELS);
+        size =
+            stbir_resize_uint8(picture, WIDTH, HEIGHT, 0, half, WIDTH / 2, HEIGHT / 2, 0, CHANNELS);
         break;
     default:
         size = fell(grow(TREE_DEPTH));

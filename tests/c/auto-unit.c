@@ -107,7 +107,7 @@ static GS_NO_CHECKPOINT void shield_late(gs_call *call, unit_seen *seen)
 GS_TASK(unit_shield_late)
 {
     shield_late(call, gs_arg_ptr(call, 0));
-    return GS_OK;
+    return GS_ECANCELED;
 }
 
 GS_TASK(unit_refused)
