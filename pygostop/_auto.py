@@ -5,9 +5,7 @@ pygostop_auto.h says what they become, docs/auto-checkpoints.md what they are sa
 
 from __future__ import annotations
 
-import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from pygostop._errors import CompileError
@@ -20,16 +18,6 @@ ALLOCATOR = (
     *("asprintf", "vasprintf", "__asprintf_chk", "__vasprintf_chk"),
     *("getline", "getdelim", "__getdelim"),
 )
-_TELLS_IN = 20.0  # seconds in which a compiler says which one it is
-
-
-def _is_clang(compiler: Sequence[str]) -> bool:
-    command = [*compiler, "-dM", "-E", "-x", "c", "/dev/null"]
-    try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=_TELLS_IN, check=True)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise CompileError(f"the C compiler {compiler[0]} does not say which one it is: {error}") from None
-    return "#define __clang__ " in told.stdout
 
 
 def _wrapper() -> str:
@@ -41,16 +29,18 @@ def _wrapper() -> str:
     return ",".join(words)
 
 
-def auto_flags(compiler: Sequence[str], include: str) -> list[str]:
+def auto_flags(macros: str, include: str) -> list[str]:
     """The options for compiling and linking sources with automatic checkpoints.
 
-    ``compiler`` is the words that start it, ``include`` the directory of pygostop.h. CompileError where it is
-    neither gcc nor clang, or cannot be run.
+    ``macros`` is what the compiler, gcc or clang, defines by itself (``-dM -E``), ``include`` the directory of
+    pygostop.h. CompileError where there is no way for that compiler.
     """
-    if _is_clang(compiler):
+    if "#define __clang__ " in macros:
         # All blocks: it leaves out those that others imply, and with them loops that have no end.
         how = ["-fsanitize-coverage=trace-pc,bb,no-prune"]
-    else:
+    elif "#define __GNUC__ " in macros:
         how = ["-fsanitize-coverage=trace-pc", "-wrapper", _wrapper()]
+    else:
+        raise CompileError("automatic checkpoints need gcc or clang, and this C compiler is neither")
     header = ["-I", include, "-include", str(Path(include, "pygostop_auto.h"))]
     return [*how, *header, *(f"-Wl,--wrap={name}" for name in ALLOCATOR)]

@@ -81,6 +81,7 @@ def _make_cache(path: str) -> str | None:
     if not os.path.isabs(path):
         return "is not an absolute path: this user has no home directory"
     try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         os.makedirs(path, mode=0o700, exist_ok=True)
         return _fault(path)
     except OSError as error:

@@ -14,13 +14,15 @@ import math
 import os
 import re
 import signal
+import stat
 import sys
 import time
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pygostop
 from pygostop import _cache, _core
+from pygostop._auto import auto_flags
 from pygostop._compiler import Compiler, find_compiler, run
 from pygostop._errors import CompileError
 from pygostop._native import Library, make_tasks, open_library, read_file
@@ -47,6 +49,8 @@ class Request(NamedTuple):
     """Where #include "..." looks first."""
     flags: list[str]
     libraries: list[str]
+    timeout: float | None
+    """Seconds; None: no limit."""
 
 
 def _words(values: Iterable[str], what: str) -> list[str]:
@@ -76,51 +80,47 @@ def _check(
     name: str | None,
     flags: Iterable[str],
     libraries: Iterable[str],
+    timeout: float | None,
 ) -> Request:
     if name is not None and not isinstance(name, str):
         raise TypeError(f"compile() name must be a str or None, not {type(name).__name__}")
     if name is not None and (not name or re.search(r'[\0\n\r]', name)):
         raise ValueError(f"compile() name must be one line, not {name!r}")
-    flags, libraries = _words(flags, "flags"), _words(libraries, "libraries")
+    flags, libraries, timeout = _words(flags, "flags"), _words(libraries, "libraries"), _seconds(timeout)
     for library in libraries:
         if library.startswith("-"):
             raise ValueError(f"compile() libraries must be names, such as 'm' for -lm, not {library!r}")
     if isinstance(source, str):
         if "\n" not in source and source.endswith(".c"):
             raise ValueError(f"compile() takes C text; for a file give it a path: pathlib.Path({source!r})")
-        return Request(source.encode(), name or "<source>", os.getcwd(), flags, libraries)
+        return Request(source.encode(), name or "<source>", os.getcwd(), flags, libraries, timeout)
     if not isinstance(source, os.PathLike):
         raise TypeError(f"compile() source must be a str of C or a path object, not {type(source).__name__}")
     path = os.fsdecode(source)
     text, _ = read_file(path)
-    return Request(text, name or path, os.path.dirname(os.path.abspath(path)), flags, libraries)
+    directory = os.path.dirname(os.path.abspath(path))
+    return Request(text, name or path, directory, flags, libraries, timeout)
 
 
 # ---- the compiler ----
 
 
-def _instrumentation(checkpoints: str | None) -> list[str]:
-    """The flags that put checkpoints into code that has none."""
-    if checkpoints is None:
-        return []
-    raise ValueError(f"compile() checkpoints must be None, not {checkpoints!r}")
-
-
 class Build:
     """The source, in a workspace, and what the compiler makes of it."""
 
-    def __init__(self, request: Request, compiler: Compiler, extra: list[str], workspace: str) -> None:
+    def __init__(self, request: Request, compiler: Compiler, workspace: str) -> None:
         self.request = request
         self.compiler = compiler
         self.workspace = workspace
-        # Under its own name: what the compiler shows of it, it reads from there.
+        self.deadline = math.inf if request.timeout is None else time.monotonic() + request.timeout
+        # Under its own name, where that is one for a file: the linker says it without the directory.
         base = os.path.basename(request.name)
-        self.file = os.path.join(workspace, "source", base if len(os.fsencode(base)) < 200 else "source.c")
+        plain = re.fullmatch(r'[^"\\]{1,60}', base) and base not in (".", "..")
+        self.file = os.path.join(workspace, "source", base if plain else "source.c")
         self.library = os.path.join(workspace, "library.so")
         self.language = [
             *_FLAGS,
             *("-I", pygostop.get_include()),
-            *extra,
             *("-x", "c", self.file, "-x", "none"),
             *request.flags,
         ]
@@ -134,17 +134,20 @@ class Build:
         ]
         os.mkdir(os.path.dirname(self.file))
         with open(self.file, "wb") as file:
+            if "=" in request.name:  # which the map below cannot have; gcc may not show the lines then
+                quoted = request.name.replace("\\", "\\\\").replace('"', '\\"')
+                file.write(os.fsencode(f'#line 1 "{quoted}"\n'))
             file.write(request.text)
 
     def _command(self, *words: str) -> list[str]:
         place = f"-ffile-prefix-map={self.file}={self.request.name}"
         return [*self.compiler.words, place, "-iquote", self.request.directory, *words]
 
-    def _run(self, command: list[str], deadline: float) -> tuple[bytes, str]:
+    def _run(self, command: list[str]) -> tuple[bytes, str]:
         """What it wrote and what it said. CompileError where it did not end well."""
-        timeout = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
+        left = None if self.deadline == math.inf else max(0.0, self.deadline - time.monotonic())
         try:
-            status, output, said = run(command, self.workspace, timeout)
+            status, output, said = run(command, self.workspace, left)
         except OSError as error:
             raise CompileError(f"the C compiler cannot be run: {error}", "", tuple(command)) from None
         said = said.replace(self.file, self.request.name)
@@ -153,25 +156,33 @@ class Build:
             return output, said
         name = self.compiler.words[0]
         if status is None:
-            why = f"the C compiler {name} was stopped, as it did not end in time; compile() has a timeout=\n"
+            limit = f"{self.request.timeout:g} seconds"
+            why = f"the C compiler {name} did not end within {limit} and was stopped: give compile() a timeout=\n"
         elif status < 0:
-            why = f"the C compiler {name} was ended by {signal.Signals(-status).name}\n"
+            ended_by = next((known.name for known in signal.Signals if known == -status), f"signal {-status}")
+            why = f"the C compiler {name} was ended by {ended_by}\n"
         else:
             why = "" if said.strip() else f"the C compiler {name} failed with status {status} and said nothing"
         raise CompileError((why + said).strip(), said, tuple(command))
 
-    def preprocess(self, deadline: float) -> bytes:
+    def instrument(self) -> None:
+        """Has the compiler put a checkpoint on every edge of the source."""
+        macros, _ = self._run([*self.compiler.words, "-dM", "-E", "-x", "c", os.devnull])
+        self.language[:0] = auto_flags(macros.decode(errors="replace"), pygostop.get_include())
+        self.linking.append("-fno-lto")  # whatever the flags say: the assembler's part would come too early
+
+    def preprocess(self) -> bytes:
         """What the compiler will see, and all macros, so that it tells the compiler and the machine too.
 
         Without -g the current directory is not in it.
         """
-        output, _ = self._run(self._command(*self.language, "-E", "-dD", "-w", "-g0"), deadline)
+        output, _ = self._run(self._command(*self.language, "-E", "-dD", "-w", "-g0"))
         return output.replace(os.fsencode(self.file), b"")
 
-    def compile(self, deadline: float) -> str:
+    def compile(self) -> str:
         """The path of the shared library."""
         command = self._command(*self.language, *self.linking, "-o", self.library)
-        _, said = self._run(command, deadline)
+        _, said = self._run(command)
         if not os.path.isfile(self.library):
             name = self.compiler.words[0]
             raise CompileError(f"the C compiler {name} wrote no library", said, tuple(command))
@@ -179,36 +190,38 @@ class Build:
             log.warning("%s", said.strip())
         return self.library
 
-    def linked(self) -> list[tuple[str, int, int]]:
+    def files(self) -> list[tuple[str, int, int]]:
         """The files that the flags and libraries name, with size and time; those of the system aside."""
         request = self.request
+        named = [file for word in (*self.language, *self.linking) for file in word.split(",")]
         places = [flag[2:] for flag in request.flags if flag.startswith("-L")]
-        files = [
+        named += [
             os.path.join(place, f"lib{library}.{kind}")
             for place in places
             for library in request.libraries
             for kind in ("so", "a")
         ]
         found = []
-        for file in [*request.flags, *files]:
+        for file in named:
             try:
                 status = os.stat(file)
             except OSError:
                 continue
-            found.append((file, status.st_size, status.st_mtime_ns))
+            if stat.S_ISREG(status.st_mode) and file != self.file:
+                found.append((file, status.st_size, status.st_mtime_ns))
         return found
 
-    def key(self, deadline: float) -> str:
+    def key(self) -> str:
         """Names what comes of it, in the cache."""
         words = [word for word in (*self.language, *self.linking) if word != self.file]
         told = repr(
             (
-                *(self.request.name, words, self.linked()),
+                *(self.request.name, words, self.files()),
                 *(self.compiler.words, self.compiler.identity, os.uname().machine),
             )
         )
         digest = hashlib.blake2b(told.encode("utf-8", "surrogateescape"), digest_size=20)
-        digest.update(self.preprocess(deadline))
+        digest.update(self.preprocess())
         return digest.hexdigest()
 
 
@@ -218,7 +231,7 @@ def compile(
     name: str | None = None,
     flags: Iterable[str] = (),
     libraries: Iterable[str] = (),
-    checkpoints: str | None = None,
+    checkpoints: Literal["auto"] | None = None,
     timeout: float | None = 60.0,
 ) -> Library:
     """Compile C tasks with the system's C compiler, and load them.
@@ -227,6 +240,9 @@ def compile(
     GS_EXPORT. ``name`` is what the compiler's messages and debuggers call it, by default the path or
     ``<source>``. ``flags`` are words for the compiler, behind ``-O2 -g``; ``libraries`` are names, ``"m"``
     for ``-lm``. Files that it includes are looked for beside the file, or in the current directory.
+
+    With ``checkpoints="auto"`` every edge of the source is a checkpoint: C that was never written to be stopped
+    stops wherever it is, for good, and what it had allocated is freed. pygostop_auto.h says what is safe.
 
     The compiler is the environment's CC, else cc, gcc or clang. What it made is kept by its contents, in
     PYGOSTOP_CACHE or else pygostop in XDG_CACHE_HOME or ~/.cache, and found again while nothing that it was made
@@ -238,19 +254,20 @@ def compile(
 
     From any thread or task. A checkpoint: a cancel or Ctrl-C stops the compiler. A task that calls it parks.
     """
-    request = _check(source, name, flags, libraries)
-    extra = _instrumentation(checkpoints)
-    seconds = _seconds(timeout)
-    deadline = math.inf if seconds is None else time.monotonic() + seconds
+    request = _check(source, name, flags, libraries, timeout)
+    if checkpoints not in (None, "auto"):
+        raise ValueError(f"compile() checkpoints must be None or 'auto', not {checkpoints!r}")
     _core.checkpoint()
     compiler = find_compiler()
     cache = _cache.directory()
     with _cache.workspace(cache) as workspace:
-        build = Build(request, compiler, extra, workspace)
+        build = Build(request, compiler, workspace)
+        if checkpoints:
+            build.instrument()
         stem = re.sub(r"\W+", "_", os.path.basename(request.name), flags=re.ASCII).strip("_")[:40]
-        path = os.path.join(cache, f"{stem}-{build.key(deadline)}.so")
+        path = os.path.join(cache, f"{stem}-{build.key()}.so")
         if not _cache.find(path):
-            _cache.store(path, build.compile(deadline))
+            _cache.store(path, build.compile())
     return Library(path, make_tasks(open_library(path, request.name), request.name))
 
 

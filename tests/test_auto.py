@@ -28,12 +28,17 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 Build = Callable[..., pathlib.Path]
 
 
+def macros_of(cc: str) -> str:
+    """What it defines by itself."""
+    return subprocess.run([cc, "-dM", "-E", "-x", "c", "/dev/null"], capture_output=True, text=True).stdout
+
+
 def build(
     cc: str, source: pathlib.Path, library: pathlib.Path, *flags: str, libraries: Sequence[str] = ()
 ) -> pathlib.Path:
     """Compiles a library with automatic checkpoints."""
     words = ["-O2", "-g", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread", "-w", *flags]
-    command = [cc, *auto_flags([cc], gs.get_include()), *words, str(source), "-o", str(library), *libraries]
+    command = [cc, *auto_flags(macros_of(cc), gs.get_include()), *words, str(source), "-o", str(library), *libraries]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return library
@@ -44,7 +49,7 @@ def cc(request: pytest.FixtureRequest) -> str:
     found = shutil.which(request.param)
     if not found:
         pytest.skip(f"there is no {request.param} here")
-    macros = subprocess.run([found, "-dM", "-E", "-x", "c", "/dev/null"], capture_output=True, text=True).stdout
+    macros = macros_of(found)
     name, least = ("__clang_major__", 13) if "__clang__" in macros else ("__GNUC__", 12)
     version = re.search(rf"#define {name} (\d+)", macros)
     assert version
@@ -320,6 +325,21 @@ def test_a_task_is_stopped_in_a_library_that_it_calls(cc: str, tmp_path: pathlib
         stopped(task)
 
 
+def test_link_time_optimisation_is_left_out(
+    cc: str, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    monkeypatch.setenv("CC", cc)
+    monkeypatch.setenv("PYGOSTOP_CACHE", str(tmp_path / "cache"))
+    source = """
+        #include <pygostop.h>
+        GS_TASK(spin) { for (;;) ; return 0; }
+        GS_EXPORT(spin);
+    """
+    library = gs.compile(source, checkpoints="auto", flags=["-flto"])
+    with pytest.raises(gs.DeadlineExceeded), gs.timeout(0.05):
+        library.spin()
+
+
 # ---- the source is as it was ----
 
 
@@ -397,9 +417,15 @@ def test_each_function_of_the_allocator_is_wrapped() -> None:
     assert wrapped == set(ALLOCATOR)
 
 
-def test_a_compiler_that_cannot_be_run_is_an_error() -> None:
-    with pytest.raises(gs.CompileError, match="no-such-compiler"):
-        auto_flags(["no-such-compiler"], gs.get_include())
+def test_a_compiler_of_another_kind_is_an_error() -> None:
+    with pytest.raises(gs.CompileError, match="need gcc or clang"):
+        auto_flags("#define __TINYC__ 9027\n", gs.get_include())
+
+
+def test_a_comma_in_the_path_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/opt/a,b/python")
+    with pytest.raises(gs.CompileError, match="comma in the path '/opt/a,b/python'"):
+        auto_flags("#define __GNUC__ 12\n", gs.get_include())
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,9 @@ from collections.abc import Callable
 import pytest
 
 import pygostop as gs
-from support import WAIT, Probe, eventually
+from support import VERSION, WAIT, Probe, eventually
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-HEADER = pathlib.Path(gs.get_include(), "pygostop.h").read_text()
-VERSION = int(HEADER.split("#define GS_VERSION ")[1].split()[0])
 
 # ---- where it comes from ----
 

@@ -52,8 +52,10 @@ static void fell(tree *t)
 GS_TASK(unit_churn)
 {
     unit_seen *seen = gs_arg_ptr(call, 0);
-    GS_TRY(gs_defer(call, count, &seen->defers));
-    __atomic_add_fetch(&seen->begun, 1, __ATOMIC_SEQ_CST);
+    gs_shield_begin(call);
+    int code = gs_defer(call, count, &seen->defers);
+    __atomic_add_fetch(&seen->begun, code == GS_OK, __ATOMIC_SEQ_CST);
+    gs_shield_end(call);
     for (;;) {
         tree *t = grow(3);
         free(malloc(any(100000)));
@@ -84,12 +86,38 @@ GS_TASK(unit_shield)
         ++seen->turns;
 }
 
+static void take_turns(unit_seen *seen)
+{
+    for (int i = 0; i < 1000; i++)
+        ++seen->turns;
+    seen->done = 1;
+}
+
+/* Asked to stop already, on no edge, when its shield begins. */
+static GS_NO_CHECKPOINT void shield_late(gs_call *call, unit_seen *seen)
+{
+    __atomic_store_n(&seen->begun, 1, __ATOMIC_SEQ_CST);
+    while (!__atomic_load_n(&call->signal, __ATOMIC_SEQ_CST))
+        ;
+    call->api->shield_begin(call);
+    take_turns(seen);
+    call->api->shield_end(call);
+}
+
+GS_TASK(unit_shield_late)
+{
+    shield_late(call, gs_arg_ptr(call, 0));
+    return GS_ECANCELED;
+}
+
 GS_TASK(unit_refused)
 {
     unit_seen *seen = gs_arg_ptr(call, 0);
+    /* Not malloc by its name, of which clang knows that it leaves errno alone. */
+    void *(*volatile allocate)(size_t) = malloc;
     seen->arm();
     errno = 0;
-    seen->blocks[0] = malloc(10);
+    seen->blocks[0] = allocate(10);
     seen->turns = errno == ENOMEM;
     return GS_OK;
 }
@@ -105,13 +133,16 @@ static void long_hook(void *arg)
     seen->done = 1;
 }
 
-static int with_hook(gs_call *call)
+/* Without an edge: it is not to be left, and take its hook along, before that has begun. */
+static GS_NO_CHECKPOINT int with_hook(gs_call *call)
 {
-    unit_seen *seen = gs_arg_ptr(call, 0);
-    if (gs_on_cancel(call, long_hook, seen) < 0)
+    unit_seen *seen = call->api->arg_ptr(call, 0);
+    if (call->api->on_cancel(call, long_hook, seen) < 0)
         return 1;
     __atomic_store_n(&seen->hooked, 1, __ATOMIC_SEQ_CST);
-    return gs_sleep(call, GS_FOREVER);
+    while (!__atomic_load_n(&seen->begun, __ATOMIC_SEQ_CST))
+        call->api->yield(call);
+    return GS_ECANCELED;
 }
 
 GS_TASK(unit_cancel_other)

@@ -18,6 +18,7 @@ typedef struct unit_seen {
 GS__VISIBLE int unit_churn(gs_call *call);
 GS__VISIBLE int unit_hold(gs_call *call);
 GS__VISIBLE int unit_shield(gs_call *call);
+GS__VISIBLE int unit_shield_late(gs_call *call);
 GS__VISIBLE int unit_refused(gs_call *call);
 GS__VISIBLE int unit_cancel_other(gs_call *call);
 GS__VISIBLE int unit_unstarted(gs_call *call);
