@@ -68,12 +68,32 @@ async def _run(op: AsyncOp) -> Selected:
     pending[op] = future = loop.create_future()
     try:
         await future
-    except BaseException:
+    except BaseException as error:
         pending.pop(op, None)
         if op.abandon():
             raise
         # It has happened and cannot be undone: a value was sent.
+        if isinstance(error, asyncio.CancelledError):
+            _cancel_next_await(loop)
     return op.result()
+
+
+def _cancel_next_await(loop: asyncio.AbstractEventLoop) -> None:
+    """Has the cancel that came too late for one await reach the asyncio task at its next one.
+
+    Unless it has ended by then, or whoever cancelled it took that back: the block of a timeout that it left.
+    """
+    task = asyncio.current_task(loop)
+    if task is None:
+        return
+    asked = task.cancelling()
+
+    def again() -> None:
+        if not task.done() and task.cancelling() >= asked:
+            task.cancel()
+            task.uncancel()  # it was counted when it was asked
+
+    loop.call_soon(again)
 
 
 async def recv(chan: Any) -> Any:

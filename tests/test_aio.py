@@ -314,6 +314,65 @@ def test_an_unbuffered_send_cancelled_after_it_was_taken_returns():
     run(main())
 
 
+def test_a_cancel_that_came_too_late_for_a_send_reaches_the_next_await():
+    async def main():
+        ch = gs.Chan()
+        sent = []
+
+        async def feed():
+            for n in range(10):
+                await ch.send_async(n)
+                sent.append(n)
+
+        task = await blocked(feed())
+        assert ch.recv_nowait() == 0
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert sent == [0]
+        assert task.cancelling() == 1
+
+    run(main())
+
+
+def test_a_cancel_that_came_too_late_for_a_send_ends_a_task_group():
+    async def main():
+        ch = gs.Chan()
+
+        async def feed():
+            while True:
+                await ch.send_async(1)
+
+        async def fail():
+            for _ in range(3):
+                await asyncio.sleep(0)
+            ch.recv_nowait()
+            raise ValueError("enough")
+
+        with pytest.raises(ExceptionGroup, match="unhandled errors"):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(feed())
+                group.create_task(fail())
+
+    run(main())
+
+
+def test_a_timeout_that_came_too_late_for_a_send_cancels_nothing_after_its_block():
+    async def main():
+        ch = gs.Chan()
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(SOON) as scope:
+            loop.call_soon(scope.reschedule, loop.time() - 1)
+            loop.call_soon(ch.recv_nowait)
+            await ch.send_async(1)
+        task = asyncio.current_task()
+        assert task.cancelling() == 0
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    run(main())
+
+
 def test_a_select_cancelled_after_the_hand_over_puts_back_what_it_received():
     async def main():
         a, b = gs.Chan(), gs.Chan()
