@@ -57,14 +57,21 @@ static gs_ctx *in_force_of(scope *self)
                                                          : gs__ctx_background();
 }
 
-gs_ctx *gs__py_scope(gs__state *state)
+gs_ctx *gs__py_scope_peek(gs__state *state)
 {
     scope *top;
     if (innermost(state, &top) < 0)
         return NULL;
     gs_ctx *ctx = in_force_of(top);
-    gs__ctx_ref(ctx);
-    Py_XDECREF(top);
+    Py_XDECREF(top); /* the variable has another reference */
+    return ctx;
+}
+
+gs_ctx *gs__py_scope(gs__state *state)
+{
+    gs_ctx *ctx = gs__py_scope_peek(state);
+    if (ctx)
+        gs__ctx_ref(ctx);
     return ctx;
 }
 

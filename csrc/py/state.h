@@ -129,6 +129,9 @@ PyObject *gs__py_ctx_wrap(gs__state *state, gs_ctx *ctx);
 /* The context in force, a new reference of the core's; NULL with an exception. Never NULL otherwise:
  * without a scope it is the root. */
 gs_ctx *gs__py_scope(gs__state *state);
+/* The same, borrowed: good until Python code runs or the GIL is given up. A reference costs as much as
+ * all else that a call does which need not wait. */
+gs_ctx *gs__py_scope_peek(gs__state *state);
 
 /* ---- scope.c ---- */
 
