@@ -73,6 +73,11 @@ PyObject *gs__py_ctx_cause(gs__state *state, gs_ctx *ctx);
 /* A gs__cause for cancel(cause=…): None gives *cause NULL; an exception or a str (becomes
  * Error(str)); else TypeError and -1. */
 int gs__py_cause_from(gs__state *state, PyObject *object, gs__cause **cause);
+/* Whether a handle was made in this process, and not in the one that forked it. */
+static inline bool gs__py_generation_is_current(unsigned generation)
+{
+    return generation == atomic_load_explicit(&gs__generation, memory_order_relaxed);
+}
 /* Handles of a parent process in a forked child: RuntimeError that says "fork", and -1. */
 int gs__py_check_generation(unsigned generation, PyObject *self);
 
