@@ -79,7 +79,12 @@ static inline bool gs__py_generation_is_current(unsigned generation)
     return generation == atomic_load_explicit(&gs__generation, memory_order_relaxed);
 }
 /* Handles of a parent process in a forked child: RuntimeError that says "fork", and -1. */
-int gs__py_check_generation(unsigned generation, PyObject *self);
+int gs__py_refuse_generation(PyObject *self);
+static inline int gs__py_check_generation(unsigned generation, PyObject *self)
+{
+    return gs__likely(gs__py_generation_is_current(generation)) ? 0
+                                                                : gs__py_refuse_generation(self);
+}
 
 /* ---- times.c: seconds ---- */
 
