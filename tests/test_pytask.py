@@ -21,6 +21,15 @@ from support import WAIT, eventually
 # ---- start and end ----
 
 
+@pytest.mark.parametrize("length", [1, 22, 23, 24, 25, 300])
+def test_a_name_of_any_length_is_kept(length: int) -> None:
+    name = "é" + "n" * (length - 2) if length > 1 else "n"
+    task = gs.go(gs.checkpoint, name=name)
+    assert task.name == name
+    task.result()
+    assert task.name == name
+
+
 def test_a_callable_of_any_kind_runs_as_a_task() -> None:
     class Callable:
         def __call__(self, n: int) -> int:

@@ -515,3 +515,33 @@ def test_an_interrupt_on_its_way_out_takes_off_blocks_that_another_left_open() -
             gs.cancel_scope().__enter__()
             raise KeyboardInterrupt
     gs.sleep(0)
+
+
+def test_the_scope_that_a_task_begins_with_is_its_context() -> None:
+    def task() -> tuple[str, bool]:
+        scope = next(value for key, value in contextvars.copy_context().items()
+                     if key.name == "pygostop.scope")
+        with pytest.raises(RuntimeError, match="was entered before"):
+            scope.__enter__()
+        assert scope.deadline is None and not scope.cancelled
+        assert scope.ctx is gs.current_task().ctx is scope.ctx
+        scope.cancel("enough")
+        with pytest.raises(gs.Cancelled):
+            gs.checkpoint()
+        return repr(scope), gc.is_tracked(scope)
+
+    assert gs.go(task).result() == ("<Scope task of <Context task 'task' cancelled>>", False)
+
+
+def test_a_copied_context_keeps_the_scope_of_a_task_that_has_ended() -> None:
+    def task() -> contextvars.Context:
+        return contextvars.copy_context()
+
+    started = gs.go(task)
+    copy = started.result()
+    copy.run(gs.checkpoint)
+    ctx = started.ctx
+    del started
+    gc.collect()
+    copy.run(gs.checkpoint)
+    assert ctx.err() is None

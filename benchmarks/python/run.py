@@ -35,6 +35,7 @@ WITHOUT_FLOOR = SIDES[:-1]
 WITH_CANCEL = (PYGOSTOP, ASYNCIO, GEVENT, TRIO)
 LOOPS = (ASYNCIO, GEVENT)  # that the targets name
 PARKED = 10_000
+PARKED_THREADS = 1_000  # more of them would hold up everything else on the machine for minutes
 NS, MS, BYTES = 1e9, 1e3, 1.0  # of a unit in one second, or in one byte
 UNITS = {NS: "ns", MS: "ms", BYTES: "B"}
 
@@ -53,19 +54,32 @@ class Row:
     seconds: float = 0.05  # of a sample
     busy: bool = False  # a second thread runs Python
     scale: float = NS
+    note: str = ""  # how peers differ, for those who read the table
 
 
 ROWS = [
-    Row("spawn and finish, by the thousand", "spawn", times=10),
-    Row("yield, one way", "yield", times=10),
-    Row("unbuffered round trip", "round_trip", times=10),
+    Row("spawn and finish, by the thousand", "spawn", times=10,
+        note="greenlet starts and ends them one at a time"),
+    Row("yield, one way", "yield", times=10,
+        note="a thread's is sleep(0), which lets the GIL go and need not switch; greenlet's a switch"),
+    Row("unbuffered round trip", "round_trip", times=10,
+        note="asyncio has no unbuffered channel: two Queue(1); threads have none either: two "
+             "SimpleQueues, which have no limit; greenlet: two switches that carry a value"),
     Row("buffered(128), per element", "buffered", sides=WITHOUT_FLOOR, times=3,
         rivals=(ASYNCIO, GEVENT, TRIO, THREADS)),
-    Row("without a limit, per element", "unlimited", sides=WITHOUT_FLOOR),
-    Row("select over 4, per value", "select", sides=WITHOUT_FLOOR),
+    Row("without a limit, per element", "unlimited", sides=WITHOUT_FLOOR,
+        note="pygostop's channels have a limit: one that is not reached; gevent's and threads' are "
+             "SimpleQueues"),
+    Row("select over 4, per value", "select", sides=WITHOUT_FLOOR,
+        note="only pygostop waits for queues themselves; asyncio.wait and gevent.wait wait for one task "
+             "a queue, trio and threads forward all into one"),
     Row(f"cancel {PARKED:,} parked", "cancel", sides=WITH_CANCEL, operations=PARKED, whole=True,
-        samples=2, scale=MS),
-    Row(f"parked task, of {PARKED:,}", "memory", operations=PARKED, samples=1, scale=BYTES),
+        samples=2, scale=MS,
+        note="until all their finally blocks have run; asyncio cancels one by one, the others all by one "
+             "call; threads cannot be cancelled"),
+    Row(f"parked task, of {PARKED:,}", "memory", operations=PARKED, samples=1, scale=BYTES,
+        note=f"growth of the resident memory; threads: of {PARKED_THREADS:,}, without what the kernel "
+             "has for them; asyncio's and trio's tasks have no stack: each further coroutine that they await adds to it"),
     Row("spawn and finish, beside a busy thread", "spawn_busy", "spawn", seconds=0.2, busy=True),
     Row("yield, beside a busy thread", "yield_busy", "yield", seconds=0.2, busy=True),
     Row("round trip, beside a busy thread", "round_trip_busy", "round_trip", seconds=0.2, busy=True),
@@ -125,6 +139,8 @@ class Bench:
         if side in self.environment.missing:
             raise CannotRun(self.environment.missing[side])
         operations = row.operations // self.part
+        if side == THREADS:
+            operations = min(operations, PARKED_THREADS)
         arguments = [row.program_row or row.name, operations, row.samples or self.samples,
                      row.seconds / self.part, "BUSY" if row.busy else "IDLE"]
         samples = invoke([str(self.environment.python), str(PEERS / f"with_{side}.py"),
@@ -193,6 +209,9 @@ def main() -> int:
                 [(row.title, *(cell(side, row, result) for side in SIDES), verdict(row, result))
                  for row, result in zip(rows, results)])
     print_reasons((row.name, result) for row, result in zip(rows, results))
+    for row in rows:
+        if row.note:
+            print(f"{row.name}: {row.note}")
     print(f"load at the end: {os.getloadavg()[0]:.1f}")
     if options.json:
         options.json.write_text(json.dumps(

@@ -116,8 +116,7 @@ void gs__chan_unref(gs_chan *ch)
 
 /* ---- the operations, under the lock ---- */
 
-/* The oldest waiter of the queue that can be claimed, claimed and off the queue; or NULL. */
-static gs__waiter *claim_first(gs__list *queue, bool ok, gs__wakes *wakes)
+static gs__waiter *claim_oldest(gs__list *queue, bool ok, gs__wakes *wakes)
 {
     for (gs__link *l; (l = gs__list_pop(queue));) {
         gs__waiter *waiter = gs__container(l, gs__waiter, link);
@@ -128,6 +127,12 @@ static gs__waiter *claim_first(gs__list *queue, bool ok, gs__wakes *wakes)
         }
     }
     return NULL;
+}
+
+/* The oldest waiter of the queue that can be claimed, claimed and off the queue; or NULL. */
+static inline gs__waiter *claim_first(gs__list *queue, bool ok, gs__wakes *wakes)
+{
+    return gs__list_empty(queue) ? NULL : claim_oldest(queue, ok, wakes);
 }
 
 static void put_in_ring(gs_chan *ch, const void *item)

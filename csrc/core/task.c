@@ -272,7 +272,7 @@ static int copy_name(gs_task *task, const gs__spawn *spawn)
     if (task->flags & GS__TASK_STATIC_NAME || !spawn->name)
         return GS_OK;
     size_t size = strlen(spawn->name) + 1;
-    char *name = gs__alloc(size);
+    char *name = size <= sizeof task->short_name ? task->short_name : gs__alloc(size);
     if (!name)
         return GS_ENOMEM;
     task->name = memcpy(name, spawn->name, size);
@@ -281,7 +281,7 @@ static int copy_name(gs_task *task, const gs__spawn *spawn)
 
 static void free_name(gs_task *task)
 {
-    if (!(task->flags & GS__TASK_STATIC_NAME))
+    if (!(task->flags & GS__TASK_STATIC_NAME) && task->name != task->short_name)
         gs__free((char *)task->name);
 }
 

@@ -21,7 +21,7 @@ enum gs__task_state { GS__TASK_READY, GS__TASK_RUNNING, GS__TASK_PARKED, GS__TAS
 enum {
     GS__SIGNAL_GIVE_WAY = 2u /* beside GS__SIGNAL_STOP in gs_call.signal */
 };
-enum { GS__INLINE_ARGS = 2 };
+enum { GS__INLINE_ARGS = 2, GS__SHORT_NAME = 24 };
 
 /* A task's result, or what it left. */
 typedef struct gs__result {
@@ -69,6 +69,7 @@ struct gs_task {
     atomic_int stop_flag; /* for gs_stop_flag */
     gs_fn *fn;
     const char *name; /* the task's own copy, or static */
+    char short_name[GS__SHORT_NAME];
     atomic_ullong id; /* 0: the record is free, or being made */
     gs_value *args;
     int nargs;

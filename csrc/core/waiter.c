@@ -210,11 +210,8 @@ static void wake_several(gs__party *party)
         gs__ready_all(w, &ready, n);
 }
 
-void gs__wake_all(gs__wakes *wakes)
+void gs__wake_these(gs__party *party)
 {
-    gs__party *party = wakes->first;
-    if (!party)
-        return;
     if (party->next_woken)
         wake_several(party);
     else

@@ -83,7 +83,12 @@ static inline void gs__wakes_add(gs__wakes *wakes, gs__party *party)
     wakes->end = &party->next_woken;
 }
 /* No lock of the core is held. */
-void gs__wake_all(gs__wakes *wakes);
+void gs__wake_these(gs__party *first);
+static inline void gs__wake_all(gs__wakes *wakes)
+{
+    if (wakes->first)
+        gs__wake_these(wakes->first);
+}
 
 /* The party that runs here: the task, or the thread's own. Never NULL: a thread without memory for
  * its record stops the process. Not to be kept across a park. */

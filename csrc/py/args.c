@@ -9,8 +9,8 @@ static int place_of(const gs__py_params *params, PyObject *name)
     return -1;
 }
 
-int gs__py_args(const gs__py_params *params, PyObject *const *args, Py_ssize_t nargs,
-                PyObject *kwnames, PyObject **out)
+int gs__py_args_named(const gs__py_params *params, PyObject *const *args, Py_ssize_t nargs,
+                      PyObject *kwnames, PyObject **out)
 {
     int n = 0;
     while (params->names[n])

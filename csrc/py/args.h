@@ -11,10 +11,21 @@ typedef struct gs__py_params {
     const char *names[6]; /* NULL after the last */
 } gs__py_params;
 
+/* The same for what is given by name, or does not fit. */
+int gs__py_args_named(const gs__py_params *params, PyObject *const *args, Py_ssize_t nargs,
+                      PyObject *kwnames, PyObject **out);
+
 /* Puts each argument at its place in `out`, borrowed; NULL for one that was not given. 0, or -1
  * with TypeError. */
-int gs__py_args(const gs__py_params *params, PyObject *const *args, Py_ssize_t nargs,
-                PyObject *kwnames, PyObject **out);
+static inline int gs__py_args(const gs__py_params *params, PyObject *const *args, Py_ssize_t nargs,
+                              PyObject *kwnames, PyObject **out)
+{
+    if (gs__unlikely(kwnames || nargs < params->n_required || nargs > params->n_positional))
+        return gs__py_args_named(params, args, nargs, kwnames, out);
+    for (int i = 0; params->names[i]; i++)
+        out[i] = i < nargs ? args[i] : NULL;
+    return 0;
+}
 /* The text of a name, as long as the str lives; NULL with TypeError, ValueError (a NUL, where C would
  * end) or UnicodeEncodeError. `call` is for messages, as in "go". */
 const char *gs__py_name(PyObject *name, const char *call);

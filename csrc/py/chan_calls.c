@@ -27,18 +27,22 @@ PyObject *gs__py_chan_raise(gs__py_chan *self, const char *call, int code, gs_ct
 
 /* ---- send ---- */
 
-static int send_item(gs__py_chan *self, const void *item, gs_ctx *scope, int64_t deadline)
+/* The code of what can be done at once; GS_EAGAIN: it has to wait. */
+static int send_now(gs__py_chan *self, const void *item, gs_ctx *scope)
 {
     if (gs__unlikely(gs__ctx_is_done(scope)))
         return GS_ECANCELED;
-    gs_chan *ch = self->ch;
-    int code = gs__chan_try_send(ch, item);
-    if (gs__likely(code != GS_EAGAIN))
-        return code;
+    return gs__chan_try_send(self->ch, item);
+}
+
+static int send_later(gs__py_chan *self, const void *item, gs_ctx *scope, int64_t deadline)
+{
     if (deadline == 0)
         return GS_ETIMEDOUT;
     if (gs__py_may_block() < 0)
         return GS__PY_RAISED;
+    gs_chan *ch = self->ch;
+    int code;
     gs__chan_ref(ch);
     do {
         PyThreadState *saved = gs__py_block_begin();
@@ -58,9 +62,17 @@ static PyObject *send_value(gs__py_chan *self, PyObject *value, int64_t deadline
     PyObject *result = NULL;
     if (gs__codec_write(&self->codec, (PyObject *)self, value, item) < 0)
         goto done;
-    gs_ctx *scope = gs__py_scope(self->state);
-    int code = scope ? send_item(self, item, scope, deadline) : GS__PY_RAISED;
+    gs_ctx *scope = gs__py_scope_peek(self->state);
+    int code = scope ? send_now(self, item, scope) : GS__PY_RAISED;
     if (gs__likely(code == GS_OK)) {
+        result = Py_NewRef(Py_None);
+        goto done;
+    }
+    if (scope)
+        gs__ctx_ref(scope);
+    if (code == GS_EAGAIN)
+        code = send_later(self, item, scope, deadline);
+    if (code == GS_OK) {
         result = Py_NewRef(Py_None);
     } else {
         gs__codec_drop(&self->codec, item);
@@ -110,18 +122,21 @@ PyObject *gs__py_chan_send_nowait(gs__py_chan *self, PyObject *value)
 
 /* ---- receive ---- */
 
-static int recv_item(gs__py_chan *self, void *item, gs_ctx *scope, int64_t deadline)
+static int recv_now(gs__py_chan *self, void *item, gs_ctx *scope)
 {
     if (gs__unlikely(gs__ctx_is_done(scope)))
         return GS_ECANCELED;
-    gs_chan *ch = self->ch;
-    int code = gs__chan_try_recv(ch, item);
-    if (gs__likely(code != GS_EAGAIN))
-        return code;
+    return gs__chan_try_recv(self->ch, item);
+}
+
+static int recv_later(gs__py_chan *self, void *item, gs_ctx *scope, int64_t deadline)
+{
     if (deadline == 0)
         return GS_ETIMEDOUT;
     if (gs__py_may_block() < 0)
         return GS__PY_RAISED;
+    gs_chan *ch = self->ch;
+    int code;
     gs__chan_ref(ch);
     do {
         PyThreadState *saved = gs__py_block_begin();
@@ -156,24 +171,34 @@ static PyObject *pair(PyObject *value, PyObject *ok)
     return result;
 }
 
+static PyObject *received(gs__py_chan *self, void *item, enum when_closed when_closed)
+{
+    PyObject *value = gs__py_chan_value_of(self, item);
+    return when_closed == CLOSED_IS_PAIR ? pair(value, Py_True) : value;
+}
+
 static PyObject *recv_value(gs__py_chan *self, int64_t deadline, enum when_closed when_closed)
 {
     uint64_t words[GS__ITEM_WORDS];
     void *item = gs__item_room(&self->codec, words);
-    gs_ctx *scope = item ? gs__py_scope(self->state) : NULL;
+    gs_ctx *scope = item ? gs__py_scope_peek(self->state) : NULL;
     PyObject *result = NULL;
     if (!scope)
         goto done;
-    int code = recv_item(self, item, scope, deadline);
+    int code = recv_now(self, item, scope);
     if (gs__likely(code == GS_OK)) {
-        result = gs__py_chan_value_of(self, item);
-        if (when_closed == CLOSED_IS_PAIR)
-            result = pair(result, Py_True);
-    } else if (code == GS_ECLOSED && when_closed == CLOSED_IS_PAIR) {
-        result = pair(Py_NewRef(Py_None), Py_False);
-    } else if (code != GS_ECLOSED || when_closed == CLOSED_RAISES) {
-        gs__py_chan_raise(self, "recv", code, scope);
+        result = received(self, item, when_closed);
+        goto done;
     }
+    gs__ctx_ref(scope);
+    if (code == GS_EAGAIN)
+        code = recv_later(self, item, scope, deadline);
+    if (code == GS_OK)
+        result = received(self, item, when_closed);
+    else if (code == GS_ECLOSED && when_closed == CLOSED_IS_PAIR)
+        result = pair(Py_NewRef(Py_None), Py_False);
+    else if (code != GS_ECLOSED || when_closed == CLOSED_RAISES)
+        gs__py_chan_raise(self, "recv", code, scope);
     gs__ctx_unref(scope);
 done:
     if (item)

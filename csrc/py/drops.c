@@ -50,7 +50,8 @@ void gs__py_drop(PyObject *object)
 {
     if (!object)
         return;
-    if (have_gil() && gs__pyworker_may_run()) {
+    /* Taking one of several references off runs nothing. */
+    if (have_gil() && (Py_REFCNT(object) > 1 || gs__pyworker_may_run())) {
         Py_DECREF(object);
         return;
     }

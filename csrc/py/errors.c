@@ -127,10 +127,8 @@ int gs__py_cause_from(gs__state *state, PyObject *object, gs__cause **cause)
     return 0;
 }
 
-int gs__py_check_generation(unsigned generation, PyObject *self)
+int gs__py_refuse_generation(PyObject *self)
 {
-    if (gs__likely(generation == atomic_load_explicit(&gs__generation, memory_order_relaxed)))
-        return 0;
     PyErr_Format(PyExc_RuntimeError,
                  "this %s belongs to the process before the fork: make a new one in the child",
                  _PyType_Name(Py_TYPE(self)));

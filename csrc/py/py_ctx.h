@@ -19,8 +19,7 @@ typedef struct gs__py_ctx {
 
 static inline bool gs__py_ctx_is_current(PyObject *context)
 {
-    return ((gs__py_ctx *)context)->generation ==
-           atomic_load_explicit(&gs__generation, memory_order_relaxed);
+    return gs__py_generation_is_current(((gs__py_ctx *)context)->generation);
 }
 static inline gs_ctx *gs__py_ctx_of(PyObject *context)
 {

@@ -8,6 +8,9 @@
  *    that is RuntimeError, and nothing changes.
  *  - Without a Scope, and in a forked child under a Scope of the parent process, the root is in
  *    force.
+ *  - The Scope of a task has a reference on the gs_ctx, and a Context only once somebody asked for it:
+ *    nobody does so of most tasks. It leads to nothing that the collector follows (ctx.c), so the
+ *    collector does not know it.
  *  - A block that Ctrl-C leaves cancels its tasks and waits for them; a second Ctrl-C ends that
  *    wait.
  * It is C, and not a Python class, because a signal's handler may raise between the bytecodes of
@@ -21,15 +24,18 @@ enum scope_kind {
     BLOCK, /* of `with ctx:` */
     LIMIT, /* timeout: the end of its own time is DeadlineExceeded */
     QUIET, /* move_on_after, cancel_scope: its own end is swallowed */
-    SHIELD
+    SHIELD,
+    OF_TASK /* what a task begins with */
 };
 
 typedef struct scope {
     PyObject_HEAD
-    PyObject *context; /* the Context that it was made for */
-    PyObject *in_force; /* `context`, or its merge with what is in force outside; NULL: not entered */
+    PyObject *context;  /* the Context that it was made for; OF_TASK: see context_of */
+    PyObject *in_force; /* `context`, or its merge with what is in force outside; else NULL */
+    gs_ctx *ctx;        /* of `in_force`; OF_TASK: the task's, referenced; NULL: not entered */
     PyObject *outer;    /* the Scope around it; NULL: none */
     int64_t limit;      /* of LIMIT, in nanoseconds, for its message */
+    unsigned generation;
     uint8_t kind;
     bool cancelled; /* its own end ended the block */
 } scope;
@@ -44,7 +50,7 @@ static int innermost(gs__state *state, scope **top)
     *top = NULL;
     if (PyContextVar_Get(state->scope_var, NULL, &object) < 0)
         return -1;
-    if (object && Py_IS_TYPE(object, state->scope_type) && ((scope *)object)->in_force)
+    if (object && Py_IS_TYPE(object, state->scope_type) && ((scope *)object)->ctx)
         *top = (scope *)object;
     else
         Py_XDECREF(object);
@@ -53,19 +59,35 @@ static int innermost(gs__state *state, scope **top)
 
 static gs_ctx *in_force_of(scope *self)
 {
-    return self && gs__py_ctx_is_current(self->in_force) ? gs__py_ctx_of(self->in_force)
-                                                         : gs__ctx_background();
+    return self && gs__py_generation_is_current(self->generation) ? self->ctx
+                                                                  : gs__ctx_background();
 }
 
-gs_ctx *gs__py_scope(gs__state *state)
+gs_ctx *gs__py_scope_peek(gs__state *state)
 {
     scope *top;
     if (innermost(state, &top) < 0)
         return NULL;
     gs_ctx *ctx = in_force_of(top);
-    gs__ctx_ref(ctx);
-    Py_XDECREF(top);
+    Py_XDECREF(top); /* the variable has another reference */
     return ctx;
+}
+
+gs_ctx *gs__py_scope(gs__state *state)
+{
+    gs_ctx *ctx = gs__py_scope_peek(state);
+    if (ctx)
+        gs__ctx_ref(ctx);
+    return ctx;
+}
+
+/* The Context that it was made for, borrowed; NULL with an exception. */
+static PyObject *context_of(scope *self)
+{
+    if (gs__unlikely(!self->context) &&
+        gs__py_check_generation(self->generation, (PyObject *)self) == 0)
+        self->context = gs__py_ctx_wrap(gs__py_state_of(Py_TYPE(self)), self->ctx);
+    return self->context;
 }
 
 /* ---- make ---- */
@@ -75,7 +97,21 @@ static scope *new_scope(gs__state *state, PyObject *context, enum scope_kind kin
     scope *self = context ? (scope *)state->scope_type->tp_alloc(state->scope_type, 0) : NULL;
     if (self) {
         self->context = Py_NewRef(context);
+        self->generation = ((gs__py_ctx *)context)->generation;
         self->kind = (uint8_t)kind;
+    }
+    return self;
+}
+
+static scope *new_scope_of_task(gs__state *state, gs_ctx *ctx)
+{
+    scope *self = (scope *)state->scope_type->tp_alloc(state->scope_type, 0);
+    if (self) {
+        PyObject_GC_UnTrack(self);
+        gs__ctx_ref(ctx);
+        self->ctx = ctx;
+        self->generation = atomic_load(&gs__generation);
+        self->kind = OF_TASK;
     }
     return self;
 }
@@ -163,6 +199,7 @@ static int enter(gs__state *state, scope *self)
     }
     self->outer = (PyObject *)outer;
     self->in_force = in_force;
+    self->ctx = gs__py_ctx_of(in_force);
     PyObject *token = PyContextVar_Set(state->scope_var, (PyObject *)self);
     Py_XDECREF(token);
     return token ? 0 : -1;
@@ -170,16 +207,10 @@ static int enter(gs__state *state, scope *self)
 
 int gs__py_scope_begin(gs__state *state, gs_ctx *ctx)
 {
-    PyObject *context = gs__py_ctx_wrap(state, ctx);
-    scope *self = new_scope(state, context, BLOCK);
-    PyObject *token = NULL;
-    if (self) {
-        self->in_force = Py_NewRef(context);
-        token = PyContextVar_Set(state->scope_var, (PyObject *)self);
-    }
+    scope *self = new_scope_of_task(state, ctx);
+    PyObject *token = self ? PyContextVar_Set(state->scope_var, (PyObject *)self) : NULL;
     Py_XDECREF(token);
     Py_XDECREF(self);
-    Py_XDECREF(context);
     return token ? 0 : -1;
 }
 
@@ -275,23 +306,22 @@ PyObject *gs__py_scope_exit(PyObject *context, PyObject *const *exc_info, Py_ssi
 
 static PyObject *scope_enter(scope *self, PyObject *Py_UNUSED(none))
 {
-    gs__py_ctx *ctx = (gs__py_ctx *)self->context;
     gs__py_drops_run();
-    if (gs__py_check_generation(ctx->generation, self->context) < 0)
+    if (gs__py_check_generation(self->generation, (PyObject *)self) < 0)
         return NULL;
-    if (self->in_force) {
+    if (self->ctx) {
         PyErr_Format(PyExc_RuntimeError, "%R was entered before: make a new one for each block",
                      self);
         return NULL;
     }
-    return enter(ctx->state, self) < 0 ? NULL : Py_NewRef(self);
+    return enter(gs__py_state_of(Py_TYPE(self)), self) < 0 ? NULL : Py_NewRef(self);
 }
 
 /* A Cancelled is its own where its context is done and what was in force outside is not: where both
  * are, the block around it decides. */
 static bool is_own(gs__state *state, scope *self, PyObject *raised)
 {
-    return PyObject_TypeCheck(raised, (PyTypeObject *)state->Cancelled) &&
+    return self->kind != OF_TASK && PyObject_TypeCheck(raised, (PyTypeObject *)state->Cancelled) &&
            gs__py_ctx_is_current(self->context) && gs__ctx_is_done(gs__py_ctx_of(self->context)) &&
            !gs__ctx_is_done(in_force_of((scope *)self->outer));
 }
@@ -315,11 +345,11 @@ static PyObject *raise_exceeded(gs__state *state, scope *self, PyObject *raised)
 
 static PyObject *scope_exit(scope *self, PyObject *const *exc_info, Py_ssize_t n)
 {
-    gs__state *state = ((gs__py_ctx *)self->context)->state;
+    gs__state *state = gs__py_state_of(Py_TYPE(self));
     PyObject *raised = raised_of(exc_info, n);
     if (gs__py_scope_pop(state, (PyObject *)self, raised, (PyObject *)self) < 0)
         return NULL;
-    if (is_interrupt(raised) && gs__py_ctx_is_current(self->context) &&
+    if (is_interrupt(raised) && self->kind != OF_TASK && gs__py_ctx_is_current(self->context) &&
         gs__py_running_stop(state, gs__py_ctx_of(self->context), raised) < 0)
         return NULL;
     if (raised == Py_None || !is_own(state, self, raised))
@@ -334,17 +364,19 @@ static PyObject *scope_exit(scope *self, PyObject *const *exc_info, Py_ssize_t n
 
 static PyObject *scope_cancel(scope *self, PyObject *args, PyObject *kwargs)
 {
-    return gs__py_ctx_cancel(self->context, "|O:cancel", args, kwargs);
+    PyObject *context = context_of(self);
+    return context ? gs__py_ctx_cancel(context, "|O:cancel", args, kwargs) : NULL;
 }
 
 static PyObject *get_ctx(scope *self, void *Py_UNUSED(closure))
 {
-    return Py_NewRef(self->context);
+    return Py_XNewRef(context_of(self));
 }
 
 static PyObject *get_deadline(scope *self, void *Py_UNUSED(closure))
 {
-    return PyObject_GetAttrString(self->context, "deadline");
+    PyObject *context = context_of(self);
+    return context ? PyObject_GetAttrString(context, "deadline") : NULL;
 }
 
 static PyObject *get_cancelled(scope *self, void *Py_UNUSED(closure))
@@ -354,8 +386,15 @@ static PyObject *get_cancelled(scope *self, void *Py_UNUSED(closure))
 
 static PyObject *repr(scope *self)
 {
-    static const char *const kinds[] = {
-        [BLOCK] = "block", [LIMIT] = "timeout", [QUIET] = "cancel_scope", [SHIELD] = "shield"};
+    static const char *const kinds[] = {[BLOCK] = "block",
+                                        [LIMIT] = "timeout",
+                                        [QUIET] = "cancel_scope",
+                                        [SHIELD] = "shield",
+                                        [OF_TASK] = "task"};
+    if (!self->context && !gs__py_generation_is_current(self->generation))
+        return PyUnicode_FromString("<Scope task of the process before the fork>");
+    if (!context_of(self))
+        return NULL;
     return PyUnicode_FromFormat("<Scope %s of %R>", kinds[self->kind], self->context);
 }
 
@@ -386,6 +425,8 @@ static void dealloc(scope *self)
     Py_XDECREF(self->outer);
     Py_XDECREF(self->in_force);
     Py_XDECREF(self->context);
+    if (self->kind == OF_TASK && gs__py_generation_is_current(self->generation))
+        gs__ctx_unref(self->ctx);
     type->tp_free(self);
     Py_DECREF(type);
     Py_TRASHCAN_END;

@@ -73,8 +73,18 @@ PyObject *gs__py_ctx_cause(gs__state *state, gs_ctx *ctx);
 /* A gs__cause for cancel(cause=…): None gives *cause NULL; an exception or a str (becomes
  * Error(str)); else TypeError and -1. */
 int gs__py_cause_from(gs__state *state, PyObject *object, gs__cause **cause);
+/* Whether a handle was made in this process, and not in the one that forked it. */
+static inline bool gs__py_generation_is_current(unsigned generation)
+{
+    return generation == atomic_load_explicit(&gs__generation, memory_order_relaxed);
+}
 /* Handles of a parent process in a forked child: RuntimeError that says "fork", and -1. */
-int gs__py_check_generation(unsigned generation, PyObject *self);
+int gs__py_refuse_generation(PyObject *self);
+static inline int gs__py_check_generation(unsigned generation, PyObject *self)
+{
+    return gs__likely(gs__py_generation_is_current(generation)) ? 0
+                                                                : gs__py_refuse_generation(self);
+}
 
 /* ---- times.c: seconds ---- */
 
@@ -129,6 +139,9 @@ PyObject *gs__py_ctx_wrap(gs__state *state, gs_ctx *ctx);
 /* The context in force, a new reference of the core's; NULL with an exception. Never NULL otherwise:
  * without a scope it is the root. */
 gs_ctx *gs__py_scope(gs__state *state);
+/* The same, borrowed: good until Python code runs or the GIL is given up. A reference costs as much as
+ * all else that a call does which need not wait. */
+gs_ctx *gs__py_scope_peek(gs__state *state);
 
 /* ---- scope.c ---- */
 

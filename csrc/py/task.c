@@ -139,9 +139,12 @@ static int wait_in_scope(gs__py_task *self, const char *call, PyObject *const *a
     if (enter(self) < 0 || gs__py_args(&params, args, nargs, kwnames, &timeout) < 0 ||
         gs__py_deadline(timeout ? timeout : Py_None, "timeout", &deadline) < 0)
         return -1;
-    gs_ctx *scope = gs__py_scope(self->state);
+    gs_ctx *scope = gs__py_scope_peek(self->state);
     if (!scope)
         return -1;
+    if (gs__task_ended(self->task) && !gs__ctx_is_done(scope))
+        return 1;
+    gs__ctx_ref(scope);
     int code = gs__ctx_is_done(scope) ? GS_ECANCELED : gs__py_task_wait(self, scope, deadline);
     if (code == GS_ECANCELED)
         gs__py_raise_cancelled(self->state, scope);

@@ -29,7 +29,7 @@ static gs_task *go(gs_fn *fn, void *arg)
     int error = 0;
     gs_value value = GS_ARG_PTR(arg);
     gs__spawn spawn = {.fn = fn,
-                       .name = "a name that is copied",
+                       .name = "a name too long to lie in the task",
                        .parent = gs__ctx_background(),
                        .args = &value,
                        .nargs = 1};
