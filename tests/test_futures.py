@@ -494,7 +494,7 @@ def test_futures_leak_nothing(probe: Probe) -> None:
 
     def count() -> int:
         gc.collect()
-        return sum(isinstance(thing, (gs.TaskFuture, gs.Task)) for thing in gc.get_objects())
+        return sum(type(thing) in (gs.TaskFuture, gs.Task) for thing in gc.get_objects())
 
     round()
     assert eventually(lambda: count() == 0)
