@@ -16,7 +16,7 @@ import concurrent.futures
 import weakref
 from typing import Any
 
-from pygostop._core import AsyncOp, Completions, Group, Task
+from pygostop._core import AsyncOp, Completions, Group, Lock, Semaphore, Task, WaitGroup
 from pygostop._errors import ChannelClosed
 from pygostop._select import Selected
 
@@ -253,3 +253,24 @@ async def go_in_group(group: Group, given: tuple[tuple[Any, ...], dict[str, Any]
     if places is not None:
         await wait_case(places)
     return group._go_placed(*args, **kwargs)
+
+
+async def acquire(semaphore: Lock | Semaphore) -> None:
+    """The body of ``acquire_async``."""
+    await wait_case(semaphore._tokens)
+
+
+async def enter_semaphore(semaphore: Lock | Semaphore) -> Lock | Semaphore:
+    """The body of ``Lock.__aenter__`` and ``Semaphore.__aenter__``."""
+    await wait_case(semaphore._tokens)
+    return semaphore
+
+
+async def exit_semaphore(semaphore: Lock | Semaphore) -> None:
+    """The body of ``Lock.__aexit__`` and ``Semaphore.__aexit__``."""
+    semaphore.release()
+
+
+async def wait_for_zero(group: WaitGroup) -> None:
+    """The body of ``WaitGroup.wait_async``."""
+    await wait_case(group._zero)

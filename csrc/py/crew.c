@@ -2,6 +2,7 @@
 #include "crew.h"
 
 #include "pyworker.h"
+#include "tokens.h"
 
 /* ---- without the GIL ---- */
 
@@ -28,9 +29,9 @@ void gs__crew_unref(gs__crew *self)
 
 void gs__crew_end_go(gs__crew *self, bool placed)
 {
-    bool token = true;
+    const bool token = true;
     if (placed && self->places)
-        gs__chan_try_send(self->places, &token);
+        gs__py_tokens_put(self->places);
     if (atomic_fetch_sub(&self->count, 1) == 1)
         gs__chan_try_send(self->idle, &token); /* full: a token that nobody took is as good */
     gs__crew_unref(self);
@@ -79,15 +80,6 @@ static void on_end(gs__task_hook *hook)
 
 /* ---- make ---- */
 
-static gs_chan *places_new(size_t n)
-{
-    const bool token = true;
-    gs_chan *places = gs__chan_new(gs__elem_of(GS_BOOL), n);
-    for (size_t i = 0; places && i < n; i++)
-        gs__chan_try_send(places, &token);
-    return places;
-}
-
 gs__crew *gs__crew_new(gs_ctx *parent, size_t limit)
 {
     gs__crew *self = gs__alloc(sizeof *self);
@@ -99,7 +91,7 @@ gs__crew *gs__crew_new(gs_ctx *parent, size_t limit)
     gs__list_init(&self->failures);
     self->ctx = gs__ctx_with_cancel(parent);
     self->idle = gs__chan_new(gs__elem_of(GS_BOOL), 1);
-    self->places = limit ? places_new(limit) : NULL;
+    self->places = limit ? gs__py_tokens_new(limit) : NULL;
     if (self->ctx && self->idle && (self->places || !limit))
         return self;
     if (self->ctx)

@@ -22,7 +22,7 @@ typedef struct gs__crew {
     atomic_uint refs;
     atomic_long count;
     gs_ctx *ctx;     /* referenced; a child of the scope that the Group was entered in */
-    gs_chan *places; /* a token for each that is free; NULL: no limit */
+    gs_chan *places; /* tokens.h; NULL: no limit */
     gs_chan *idle;   /* of one token */
     gs__lock lock;
     gs__list failures; /* gs__member.link, oldest first */

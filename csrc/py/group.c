@@ -12,6 +12,7 @@
 #include "crew.h"
 #include "py_ctx.h"
 #include "running.h"
+#include "tokens.h"
 
 #include <structmember.h>
 
@@ -121,32 +122,6 @@ static int check_open(group *self, const char *call)
     return -1;
 }
 
-/* Waits for a place: 0, or -1 with an exception. */
-static int take_place(group *self)
-{
-    gs_chan *places = self->crew->places;
-    bool token;
-    gs_ctx *scope = gs__py_scope(self->state);
-    if (!scope)
-        return -1;
-    int code = gs__ctx_is_done(scope) ? GS_ECANCELED : gs__chan_try_recv(places, &token);
-    if (code == GS_EAGAIN && gs__py_may_block() < 0)
-        code = GS__PY_RAISED;
-    if (code == GS_EAGAIN) {
-        do {
-            PyThreadState *saved = gs__py_block_begin();
-            code = gs__chan_recv(places, &token, scope, GS_FOREVER);
-            gs__py_block_end(saved);
-        } while (gs__py_interrupted(&code));
-    }
-    if (code == GS_ECANCELED)
-        gs__py_raise_cancelled(self->state, scope);
-    else if (code != GS_OK && code != GS__PY_RAISED)
-        gs__py_raise(self->state, code, "go(): %R: %s", self, gs__code_text(code));
-    gs__ctx_unref(scope);
-    return code == GS_OK ? 0 : -1;
-}
-
 /* go, with a place taken already or still to be taken, where there is a limit. */
 static PyObject *go(group *self, const char *call, PyObject *const *args, Py_ssize_t nargs,
                     PyObject *kwnames, bool placed)
@@ -157,7 +132,8 @@ static PyObject *go(group *self, const char *call, PyObject *const *args, Py_ssi
         return NULL;
     gs__crew *crew = self->crew;
     gs__crew_begin_go(crew);
-    placed = placed || !crew->places || take_place(self) == 0;
+    placed = placed || !crew->places ||
+             gs__py_tokens_take(self->state, crew->places, call, (PyObject *)self, GS_FOREVER) == 0;
     gs__member *one = placed ? gs__alloc(sizeof *one) : NULL;
     if (one)
         task = gs__py_go(self->state, call, args, nargs, gs__py_scope_inside(self->scope),

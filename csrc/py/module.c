@@ -43,10 +43,10 @@ static int register_atexit(PyObject *module)
 static int module_exec(PyObject *module)
 {
     static int (*const parts[])(PyObject *, gs__state *) = {
-        gs__py_errors_exec,  gs__py_ctx_exec,   gs__py_scope_exec, gs__py_chan_exec,
-        gs__py_select_exec,  gs__py_aio_exec,   gs__py_task_exec,  gs__py_ctask_exec,
-        gs__py_pytask_exec,  gs__py_group_exec, gs__py_clock_exec, gs__py_runtime_exec,
-        gs__py_library_exec,
+        gs__py_errors_exec, gs__py_ctx_exec,     gs__py_scope_exec,     gs__py_chan_exec,
+        gs__py_select_exec, gs__py_aio_exec,     gs__py_task_exec,      gs__py_ctask_exec,
+        gs__py_pytask_exec, gs__py_group_exec,   gs__py_semaphore_exec, gs__py_wait_group_exec,
+        gs__py_clock_exec,  gs__py_runtime_exec, gs__py_library_exec,
     };
     if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
         PyErr_SetString(PyExc_ImportError, "pygostop works in the main interpreter only");
@@ -82,6 +82,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->task_type);
     Py_VISIT(state->ctask_type);
     Py_VISIT(state->group_type);
+    Py_VISIT(state->lock_type);
     Py_VISIT(state->async_type);
     Py_VISIT(state->completions_type);
     Py_VISIT(state->aio);
@@ -115,6 +116,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->task_type);
     Py_CLEAR(state->ctask_type);
     Py_CLEAR(state->group_type);
+    Py_CLEAR(state->lock_type);
     Py_CLEAR(state->async_type);
     Py_CLEAR(state->completions_type);
     Py_CLEAR(state->aio);

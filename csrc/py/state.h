@@ -27,6 +27,7 @@ typedef struct gs__state {
     PyTypeObject *task_type;                                   /* task.c */
     PyTypeObject *ctask_type;                                  /* ctask.c */
     PyTypeObject *group_type;                                  /* group.c: Group */
+    PyTypeObject *lock_type;                                   /* semaphore.c: Lock */
     PyTypeObject *async_type, *completions_type;               /* aio.c: AsyncOp, Completions */
     PyObject *aio;               /* aio.c: the module pygostop._aio; NULL before its first use */
     PyTypeObject *selected_type; /* select.c: Selected(index, value, ok) */
@@ -54,6 +55,8 @@ int gs__py_runtime_exec(PyObject *module, gs__state *state);
 int gs__py_task_exec(PyObject *module, gs__state *state);
 int gs__py_ctask_exec(PyObject *module, gs__state *state);
 int gs__py_group_exec(PyObject *module, gs__state *state);
+int gs__py_semaphore_exec(PyObject *module, gs__state *state);
+int gs__py_wait_group_exec(PyObject *module, gs__state *state);
 int gs__py_pytask_exec(PyObject *module, gs__state *state);
 int gs__py_library_exec(PyObject *module, gs__state *state);
 
