@@ -563,3 +563,35 @@ def test_ended_tasks_release_what_they_were_given_and_gave() -> None:
     assert parked.wait(WAIT)
     del task, parked
     assert eventually(lambda: gs.checkpoint() or gc.collect() is None or not any(r() for r in refs))
+
+
+def test_a_stop_is_heard_in_a_context_of_anothers_making() -> None:
+    """As libraries do that run a callback by a Context of their own, or an empty one."""
+    import contextvars
+
+    outside = contextvars.copy_context()
+    started: gs.Chan[None] = gs.Chan()
+
+    def wait() -> None:
+        with gs.cancel_scope():
+            started.send(None)
+            gs.sleep(None)
+
+    for context in (outside, contextvars.Context()):
+        task = gs.go(context.run, wait)
+        started.recv(WAIT)
+        task.cancel()
+        assert task.wait(WAIT) and task.cancelled()
+
+
+def test_a_done_callback_added_by_a_task_runs_outside_its_scope() -> None:
+    ended = gs.go(int)
+    ended.wait()
+    seen: list[bool] = []
+
+    def add() -> None:
+        gs.current_task().cancel()  # type: ignore[union-attr]
+        ended.add_done_callback(lambda _: seen.append(gs.after(0) is not None and gs.checkpoint() is None))
+
+    gs.go(add).wait(WAIT)
+    assert seen == [True]

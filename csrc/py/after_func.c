@@ -12,8 +12,9 @@ typedef struct registration {
     atomic_uint refs;
     gs__ctx_hook hook;
     gs__py_job job;
-    gs_ctx *ctx; /* referenced */
-    PyObject *f; /* NULL: begun, or prevented */
+    gs_ctx *ctx;      /* referenced */
+    gs__state *state; /* of the module, which outlives the dispatcher */
+    PyObject *f;      /* NULL: begun, or prevented */
 } registration;
 
 typedef struct stop {
@@ -40,7 +41,7 @@ static void run(gs__py_job *job)
     PyObject *f = reg->f;
     reg->f = NULL;
     if (f) {
-        PyObject *result = gs__py_call_unscoped(f, NULL);
+        PyObject *result = gs__py_call_unscoped(reg->state, f, NULL);
         if (result)
             Py_DECREF(result);
         else
@@ -62,7 +63,7 @@ static void on_done(gs__ctx_hook *hook)
     dispatch(gs__container(hook, registration, hook));
 }
 
-static registration *new_registration(gs_ctx *ctx, PyObject *f)
+static registration *new_registration(gs__state *state, gs_ctx *ctx, PyObject *f)
 {
     registration *reg = gs__alloc(sizeof *reg);
     if (!reg)
@@ -70,6 +71,7 @@ static registration *new_registration(gs_ctx *ctx, PyObject *f)
     atomic_init(&reg->refs, 2); /* the Stop's, the hook's */
     gs__ctx_ref(ctx);
     reg->ctx = ctx;
+    reg->state = state;
     reg->f = Py_NewRef(f);
     return reg;
 }
@@ -177,7 +179,7 @@ static PyObject *after_func(PyObject *module, PyObject *const *args, Py_ssize_t 
     if (!self)
         return NULL;
     self->generation = atomic_load(&gs__generation);
-    self->reg = new_registration(ctx, args[1]);
+    self->reg = new_registration(state, ctx, args[1]);
     if (!self->reg) {
         Py_DECREF(self);
         return PyErr_NoMemory();

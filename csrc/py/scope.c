@@ -7,7 +7,8 @@
  *  - Leaving takes the innermost off and no other. Where the one to leave is not the innermost,
  *    that is RuntimeError, and nothing changes.
  *  - Without a Scope, and in a forked child under a Scope of the parent process, the root is in
- *    force.
+ *    force; in a Python task its own context, so that a stop is heard also where code of the task runs
+ *    in a contextvars context of another's making.
  *  - The Scope of a task has a reference on the gs_ctx, and a Context only once somebody asked for it:
  *    nobody does so of most tasks. It leads to nothing that the collector follows (ctx.c), so the
  *    collector does not know it.
@@ -16,6 +17,7 @@
  * It is C, and not a Python class, because a signal's handler may raise between the bytecodes of
  * __enter__ and the block: the Scope would stay open for ever. */
 #include "py_ctx.h"
+#include "pyworker.h"
 #include "running.h"
 
 #include <structmember.h>
@@ -59,8 +61,10 @@ static int innermost(gs__state *state, scope **top)
 
 static gs_ctx *in_force_of(scope *self)
 {
-    return self && gs__py_generation_is_current(self->generation) ? self->ctx
-                                                                  : gs__ctx_background();
+    if (gs__likely(self && gs__py_generation_is_current(self->generation)))
+        return self->ctx;
+    gs_task *task = self ? NULL : gs__task_current();
+    return task && task->group == &gs__py_group ? &task->ctx : gs__ctx_background();
 }
 
 gs_ctx *gs__py_scope_peek(gs__state *state)

@@ -113,7 +113,7 @@ void gs__py_drops_run(void);
 /* ---- unscoped.c ---- */
 
 /* function(arg), or function() where arg is NULL, in a scope of its own. */
-PyObject *gs__py_call_unscoped(PyObject *function, PyObject *arg);
+PyObject *gs__py_call_unscoped(gs__state *state, PyObject *function, PyObject *arg);
 
 /* ---- chan.c ---- */
 

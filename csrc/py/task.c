@@ -50,7 +50,7 @@ static PyObject *new_handle(gs__state *state, gs_task *task)
 
 static void run_callback(gs__py_task *self, PyObject *callback)
 {
-    PyObject *done = gs__py_call_unscoped(callback, (PyObject *)self);
+    PyObject *done = gs__py_call_unscoped(self->state, callback, (PyObject *)self);
     if (!done)
         PyErr_WriteUnraisable(callback);
     Py_XDECREF(done);
