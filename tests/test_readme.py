@@ -54,3 +54,7 @@ def test_the_task_of_ones_own_compiles_and_runs(tmp_path: pathlib.Path) -> None:
     own = IMPORTS + "ch = gs.Chan(6, int)\n" + blocks("python")[4]
     counted = run(own + "print(sorted(ch.recv() for _ in range(6)))", tmp_path)
     assert counted == ["[1, 1, 2, 2, 3, 3]"]  # of two tasks side by side
+
+
+def test_the_groups_program_prints_the_squares(tmp_path: pathlib.Path) -> None:
+    assert run(IMPORTS + blocks("python")[5], tmp_path) == ["[0, 1, 4, 9, 16]"]
