@@ -40,9 +40,12 @@ assert task.cancelled()
 include = pathlib.Path(gs.get_include())
 header = include / "pygostop.h"
 assert header.read_bytes() == (root / "csrc/include/pygostop.h").read_bytes(), header
+cmakedir = subprocess.run(
+    [sys.executable, "-I", "-m", "pygostop", "--cmakedir"], check=True, capture_output=True, text=True
+).stdout.strip()
 with tempfile.TemporaryDirectory() as build:
     for command in (
-        ["cmake", "-S", str(root / "tests/consumer"), "-B", build, f"-Dpygostop_DIR={include.parent / 'cmake'}"],
+        ["cmake", "-S", str(root / "tests/consumer"), "-B", build, f"-Dpygostop_DIR={cmakedir}"],
         ["cmake", "--build", build],
     ):
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

@@ -3,7 +3,7 @@
 # [build-system] requires, finds it by itself; others with -Dpygostop_DIR="$(python -m pygostop --cmakedir)".
 if(NOT TARGET pygostop::pygostop)
   add_library(pygostop::pygostop INTERFACE IMPORTED)
-  get_filename_component(pygostop_include "${CMAKE_CURRENT_LIST_DIR}/../include" ABSOLUTE)
+  get_filename_component(pygostop_include "${CMAKE_CURRENT_LIST_DIR}/../pygostop/include" ABSOLUTE)
   set_target_properties(pygostop::pygostop PROPERTIES
     INTERFACE_INCLUDE_DIRECTORIES "${pygostop_include}")
   unset(pygostop_include)

@@ -11,7 +11,8 @@ source = pathlib.Path(__file__).with_name("primes.c")
 with tempfile.TemporaryDirectory() as place:
     library = f"{place}/primes.so"
     subprocess.run(
-        ["cc", "-O2", "-shared", "-fPIC", f"-I{gs.get_include()}", "-o", library, str(source)], check=True
+        ["cc", "-O2", "-shared", "-fPIC", f"-I{gs.get_include()}", "-o", library, str(source)],
+        check=True,
     )
     primes = gs.CTask(ctypes.CDLL(library).primes, signature="limit: int, out: SendChan[int]")
 

@@ -10,7 +10,9 @@ import pygostop as gs
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 with tempfile.TemporaryDirectory() as place:
-    pyximport.install(build_dir=place, setup_args={"include_dirs": [gs.get_include()]}, language_level=3)
+    pyximport.install(
+        build_dir=place, setup_args={"include_dirs": [gs.get_include()]}, language_level=3
+    )
     from cython_primes import primes
 
 out = gs.Chan(4, int)

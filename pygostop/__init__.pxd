@@ -1,10 +1,10 @@
-# pygostop.h for Cython: `cimport pygostop`, or `from pygostop cimport gs_call, gs_arg_int`. Compile with
-# include_dirs=[pygostop.get_include()]; what a call does is said in the header.
+# pygostop.h for Cython: `cimport pygostop`, or `from pygostop cimport gs_call, gs_arg_int`. Compile
+# with include_dirs=[pygostop.get_include()]; what a call does is said in the header.
 #
 # A task is a cdef function of C data alone, `cdef int f(gs_call *call) noexcept nogil`, and
-# pygostop.CTask(<size_t>&f, name="f") makes it known to Python. In place of the macros that return from the
-# function that they stand in: `code = gs_checkpoint(call)`, `if code != GS_OK: return code`. In place of
-# GS_RECORD(T): GS_TYPE(GS_KIND_RECORD, sizeof(T)).
+# pygostop.CTask(<size_t>&f, name="f") makes it known to Python. In place of the macros that return
+# from the function that they stand in: `code = gs_checkpoint(call)`, `if code != GS_OK: return
+# code`. In place of GS_RECORD(T): GS_TYPE(GS_KIND_RECORD, sizeof(T)).
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cdef extern from "pygostop.h" nogil:
@@ -155,7 +155,8 @@ cdef extern from "pygostop.h" nogil:
     void gs_block_end(gs_call *call)
 
     # tasks and contexts
-    gs_task *gs_go_named(gs_call *call, gs_fn *fn, const char *name, const gs_value *args, int nargs)
+    gs_task *gs_go_named(gs_call *call, gs_fn *fn, const char *name, const gs_value *args,
+                         int nargs)
     int gs_join(gs_call *call, gs_task *task, int *code)
     void gs_task_cancel(gs_call *call, gs_task *task)
     void gs_detach(gs_call *call, gs_task *task)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import pathlib
 import sys
 
 import pygostop as gs
@@ -78,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.include:
         print(gs.get_include())
     if options.cmakedir:
-        print(os.path.join(os.path.dirname(gs.get_include()), "cmake"))
+        print(pathlib.Path(gs.get_include()).parents[1] / "_pygostop_cmake")
     if options.include or options.cmakedir:
         return 0
     if options.command == "digest":

@@ -81,7 +81,8 @@ async def _run(op: AsyncOp) -> Selected:
 def _cancel_next_await(loop: asyncio.AbstractEventLoop) -> None:
     """Has the cancel that came too late for one await reach the asyncio task at its next one.
 
-    Unless it has ended by then, or whoever cancelled it took that back: the block of a timeout that it left.
+    Unless it has ended by then, or whoever cancelled it took that back: the block of a timeout, once
+    it was left.
     """
     task = asyncio.current_task(loop)
     if task is None:

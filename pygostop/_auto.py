@@ -32,8 +32,8 @@ def _wrapper() -> str:
 def auto_flags(macros: str, include: str) -> list[str]:
     """The options for compiling and linking sources with automatic checkpoints.
 
-    ``macros`` is what the compiler, gcc or clang, defines by itself (``-dM -E``), ``include`` the directory of
-    pygostop.h. CompileError where there is no way for that compiler.
+    ``macros`` is what the compiler, gcc or clang, defines by itself (``-dM -E``), ``include`` the
+    directory of pygostop.h. CompileError where there is no way for that compiler.
     """
     if "#define __clang__ " in macros:
         # All blocks: it leaves out those that others imply, and with them loops that have no end.

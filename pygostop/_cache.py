@@ -1,9 +1,10 @@
 """Directories for shared libraries that this process makes: the user's cache, and one of its own.
 
 What always holds: a directory that is used here belongs to the user, is no symbolic link, cannot be
-written by anybody else (root aside), and lies where nobody else can put another in its place. A file in
-the cache appears by a rename, whole, and ends in a digest of itself: what was torn by a crash is
-not found. So any number of processes and threads may use the cache at once, and anybody may empty it.
+written by anybody else (root aside), and lies where nobody else can put another in its place. A
+file in the cache appears by a rename, whole, and ends in a digest of itself: what was torn by a
+crash is not found. So any number of processes and threads may use the cache at once, and anybody
+may empty it.
 """
 
 from __future__ import annotations
@@ -30,13 +31,17 @@ _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 # ---- a directory that only the user can write ----
 
 
+def _mode(found: os.stat_result) -> str:
+    return f"mode {stat.S_IMODE(found.st_mode):04o}"
+
+
 def _parent_fault(path: str) -> str | None:
     """Where others may replace what is at path, by renaming what leads there; None: nowhere."""
     while True:
         path, name = os.path.split(path)
         found = os.stat(path)
         if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
-            return f"lies in {path!r}, which everybody can write to (mode {stat.S_IMODE(found.st_mode):04o})"
+            return f"lies in {path!r}, which everybody can write to ({_mode(found)})"
         if not name:
             return None
 
@@ -51,9 +56,9 @@ def _fault(path: str) -> str | None:
     if found.st_uid != os.geteuid():
         return f"belongs to user {found.st_uid}, and this process is of user {os.geteuid()}"
     if found.st_mode & _OTHERS:
-        return f"can be written by others (mode {stat.S_IMODE(found.st_mode):04o}); do: chmod 700 {path}"
+        return f"can be written by others ({_mode(found)}); do: chmod 700 {path}"
     if not os.access(path, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
-        return f"cannot be written (mode {stat.S_IMODE(found.st_mode):04o})"
+        return f"cannot be written ({_mode(found)})"
     flags = os.statvfs(path).f_flag
     if flags & os.ST_RDONLY:
         return "lies on a file system that is mounted read-only"
@@ -77,7 +82,7 @@ def _chosen() -> tuple[str, bool]:
 
 
 def _make_cache(path: str) -> str | None:
-    """Makes the directory, with mode 0700, where it is not there. Why it cannot be used, or None."""
+    """Makes the directory, with mode 0700, where there is none. Why it cannot be used, or None."""
     if not os.path.isabs(path):
         return "is not an absolute path: this user has no home directory"
     try:
@@ -103,7 +108,7 @@ def _make_own() -> str:
     cache, _ = _chosen()
     places = [tempfile.gettempdir()]
     if _make_cache(cache) is None:
-        places.append(cache)  # for the sake of systems whose directory for temporary files is noexec
+        places.append(cache)  # where the directory for temporary files is noexec
     for place in places:
         path = tempfile.mkdtemp(prefix="pygostop-", dir=place)
         fault = _fault(path)
@@ -140,9 +145,9 @@ os.register_at_fork(after_in_child=_after_fork)
 def directory() -> str:
     """The directory of the cache, made where it was not there.
 
-    PYGOSTOP_CACHE names it; Error where that cannot be used. Otherwise it is pygostop in XDG_CACHE_HOME, or
-    in ~/.cache; where that cannot be used, for a home that is read-only or somebody else's, a
-    directory of this process stands in for it.
+    PYGOSTOP_CACHE names it; Error where that cannot be used. Otherwise it is pygostop in
+    XDG_CACHE_HOME, or in ~/.cache; where that cannot be used, for a home that is read-only or
+    somebody else's, a directory of this process stands in for it.
     """
     path, asked = _chosen()
     fault = _make_cache(path)
@@ -173,7 +178,11 @@ def _read_own(path: str) -> bytes | None:
     try:
         with open(path, "rb", opener=_open_own) as file:
             found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & _OTHERS:
+            if (
+                not stat.S_ISREG(found.st_mode)
+                or found.st_uid != os.geteuid()
+                or found.st_mode & _OTHERS
+            ):
                 return None
             return file.read()
     except OSError:
@@ -187,7 +196,7 @@ def find(path: str) -> bool:
 
 
 def store(path: str, built: str) -> None:
-    """Puts the file built, in a workspace of the cache, there as path, in place of what may be there."""
+    """Puts the file built, in a workspace of the cache, at path, whatever was there."""
     with open(built, "rb") as file:
         data = file.read()
     fresh = built + ".sealed"

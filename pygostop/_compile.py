@@ -1,9 +1,9 @@
 """``compile``: C source to a ``Library``, by the system's C compiler, or from the cache.
 
-The name of a library in the cache is a digest of all that it was made from: what the preprocessor made of the
-source, so with the contents of every header and the compiler's own macros, the command that compiles, the
-compiler, and the files that are linked. So the preprocessor runs at each call, and the compiler only where the
-cache has nothing.
+The name of a library in the cache is a digest of all that it was made from: what the preprocessor
+made of the source, so with the contents of every header and the compiler's own macros, the command
+that compiles, the compiler, and the files that are linked. So the preprocessor runs at each call,
+and the compiler only where the cache has nothing.
 """
 
 from __future__ import annotations
@@ -84,18 +84,25 @@ def _check(
 ) -> Request:
     if name is not None and not isinstance(name, str):
         raise TypeError(f"compile() name must be a str or None, not {type(name).__name__}")
-    if name is not None and (not name or re.search(r'[\0\n\r]', name)):
+    if name is not None and (not name or re.search(r"[\0\n\r]", name)):
         raise ValueError(f"compile() name must be one line, not {name!r}")
-    flags, libraries, timeout = _words(flags, "flags"), _words(libraries, "libraries"), _seconds(timeout)
+    flags, libraries = _words(flags, "flags"), _words(libraries, "libraries")
+    timeout = _seconds(timeout)
     for library in libraries:
         if library.startswith("-"):
-            raise ValueError(f"compile() libraries must be names, such as 'm' for -lm, not {library!r}")
+            raise ValueError(
+                f"compile() libraries must be names, such as 'm' for -lm, not {library!r}"
+            )
     if isinstance(source, str):
         if "\n" not in source and source.endswith(".c"):
-            raise ValueError(f"compile() takes C text; for a file give it a path: pathlib.Path({source!r})")
+            raise ValueError(
+                f"compile() takes C text; for a file give it a path: pathlib.Path({source!r})"
+            )
         return Request(source.encode(), name or "<source>", os.getcwd(), flags, libraries, timeout)
     if not isinstance(source, os.PathLike):
-        raise TypeError(f"compile() source must be a str of C or a path object, not {type(source).__name__}")
+        raise TypeError(
+            f"compile() source must be a str of C or a path object, not {type(source).__name__}"
+        )
     path = os.fsdecode(source)
     text, _ = read_file(path)
     directory = os.path.dirname(os.path.abspath(path))
@@ -113,7 +120,7 @@ class Build:
         self.compiler = compiler
         self.workspace = workspace
         self.deadline = math.inf if request.timeout is None else time.monotonic() + request.timeout
-        # Under its own name, where that is one for a file: the linker says it without the directory.
+        # Under its own name, where that is one for a file: the linker says no more than that.
         base = os.path.basename(request.name)
         plain = re.fullmatch(r'[^"\\]{1,60}', base) and base not in (".", "..")
         self.file = os.path.join(workspace, "source", base if plain else "source.c")
@@ -134,7 +141,7 @@ class Build:
         ]
         os.mkdir(os.path.dirname(self.file))
         with open(self.file, "wb") as file:
-            if "=" in request.name:  # which the map below cannot have; gcc may not show the lines then
+            if "=" in request.name:  # the map below cannot have that; gcc may show no lines then
                 quoted = request.name.replace("\\", "\\\\").replace('"', '\\"')
                 file.write(os.fsencode(f'#line 1 "{quoted}"\n'))
             file.write(request.text)
@@ -149,7 +156,9 @@ class Build:
         try:
             status, output, said = run(command, self.workspace, left)
         except OSError as error:
-            raise CompileError(f"the C compiler cannot be run: {error}", "", tuple(command)) from None
+            raise CompileError(
+                f"the C compiler cannot be run: {error}", "", tuple(command)
+            ) from None
         said = said.replace(self.file, self.request.name)
         said = said.replace(os.path.join(os.getcwd(), self.request.name), self.request.name)
         if status == 0:
@@ -157,22 +166,28 @@ class Build:
         name = self.compiler.words[0]
         if status is None:
             limit = f"{self.request.timeout:g} seconds"
-            why = f"the C compiler {name} did not end within {limit} and was stopped: give compile() a timeout=\n"
+            why = f"the C compiler {name} did not end within {limit} and was stopped: "
+            why += "give compile() a timeout=\n"
         elif status < 0:
-            ended_by = next((known.name for known in signal.Signals if known == -status), f"signal {-status}")
+            ended_by = next(
+                (known.name for known in signal.Signals if known == -status), f"signal {-status}"
+            )
             why = f"the C compiler {name} was ended by {ended_by}\n"
+        elif said.strip():
+            why = ""
         else:
-            why = "" if said.strip() else f"the C compiler {name} failed with status {status} and said nothing"
+            why = f"the C compiler {name} failed with status {status} and said nothing"
         raise CompileError((why + said).strip(), said, tuple(command))
 
     def instrument(self) -> None:
         """Has the compiler put a checkpoint on every edge of the source."""
         macros, _ = self._run([*self.compiler.words, "-dM", "-E", "-x", "c", os.devnull])
         self.language[:0] = auto_flags(macros.decode(errors="replace"), pygostop.get_include())
-        self.linking.append("-fno-lto")  # whatever the flags say: the assembler's part would come too early
+        # Whatever the flags say: the assembler's part would come too early.
+        self.linking.append("-fno-lto")
 
     def preprocess(self) -> bytes:
-        """What the compiler will see, and all macros, so that it tells the compiler and the machine too.
+        """What the compiler will see, and all macros, which tell the compiler and the machine too.
 
         Without -g the current directory is not in it.
         """
@@ -191,7 +206,7 @@ class Build:
         return self.library
 
     def files(self) -> list[tuple[str, int, int]]:
-        """The files that the flags and libraries name, with size and time; those of the system aside."""
+        """The files that flags and libraries name, with size and time; the system's aside."""
         request = self.request
         named = [file for word in (*self.language, *self.linking) for file in word.split(",")]
         places = [flag[2:] for flag in request.flags if flag.startswith("-L")]
@@ -236,23 +251,28 @@ def compile(
 ) -> Library:
     """Compile C tasks with the system's C compiler, and load them.
 
-    ``source`` is C text, or the path object of a file of it; it includes ``<pygostop.h>`` and lists its tasks with
-    GS_EXPORT. ``name`` is what the compiler's messages and debuggers call it, by default the path or
-    ``<source>``. ``flags`` are words for the compiler, behind ``-O2 -g``; ``libraries`` are names, ``"m"``
-    for ``-lm``. Files that it includes are looked for beside the file, or in the current directory.
+    ``source`` is C text, or the path object of a file of it; it includes ``<pygostop.h>`` and lists
+    its tasks with GS_EXPORT. ``name`` is what the compiler's messages and debuggers call it, by
+    default the path or ``<source>``. ``flags`` are words for the compiler, behind ``-O2 -g``;
+    ``libraries`` are names, ``"m"`` for ``-lm``. Files that it includes are looked for beside the
+    file, or in the current directory.
 
-    With ``checkpoints="auto"`` every edge of the source is a checkpoint: C that was never written to be stopped
-    stops wherever it is, for good, and what it had allocated is freed. pygostop_auto.h says what is safe.
+    With ``checkpoints="auto"`` every edge of the source is a checkpoint: C that was never written
+    to be stopped stops wherever it is, for good, and what it had allocated is freed.
+    pygostop_auto.h says what is safe.
 
-    The compiler is the environment's CC, else cc, gcc or clang. What it made is kept by its contents, in
-    PYGOSTOP_CACHE or else pygostop in XDG_CACHE_HOME or ~/.cache, and found again while nothing that it was made
-    from has changed; the directory may be emptied at any time. Warnings go to the logger "pygostop.compile".
+    The compiler is the environment's CC, else cc, gcc or clang. What it made is kept by its
+    contents, in PYGOSTOP_CACHE or else pygostop in XDG_CACHE_HOME or ~/.cache, and found again
+    while nothing that it was made from has changed; the directory may be emptied at any time.
+    Warnings go to the logger "pygostop.compile".
 
-    CompileError, with the compiler's words and the lines of the source, where it refuses, crashes, is not there
-    or does not end within ``timeout`` seconds (None: no limit). OSError where the file cannot be read; Error where
-    the library cannot be loaded, lacks GS_EXPORT, or the cache is one that others could write to.
+    CompileError, with the compiler's words and the lines of the source, where it refuses, crashes,
+    is not there or does not end within ``timeout`` seconds (None: no limit). OSError where the file
+    cannot be read; Error where the library cannot be loaded, lacks GS_EXPORT, or the cache is one
+    that others could write to.
 
-    From any thread or task. A checkpoint: a cancel or Ctrl-C stops the compiler. A task that calls it parks.
+    From any thread or task. A checkpoint: a cancel or Ctrl-C stops the compiler. A task that calls
+    it parks.
     """
     request = _check(source, name, flags, libraries, timeout)
     if checkpoints not in (None, "auto"):

@@ -1,7 +1,7 @@
 """The system's C compiler: which it is, and running it.
 
-It runs in a process group of its own, so that what it started is stopped with it. Whoever waits for it is a
-task or thread that parks: another thread sits in the system call.
+It runs in a process group of its own, so that what it started is stopped with it. Whoever waits for
+it is a task or thread that parks: another thread sits in the system call.
 """
 
 from __future__ import annotations
@@ -43,21 +43,23 @@ def find_compiler() -> Compiler:
             raise CompileError(f"the environment variable CC is {asked!r}: {error}") from None
         path = shutil.which(words[0])
         if not path:
-            raise CompileError(f"the environment variable CC is {asked!r}, and there is no program {words[0]!r}")
+            raise CompileError(
+                f"the environment variable CC is {asked!r}, and there is no program {words[0]!r}"
+            )
         return Compiler([path, *words[1:]])
     for name in _USUAL:
         path = shutil.which(name)
         if path:
             return Compiler([path])
     raise CompileError(
-        "there is no C compiler here: none of cc, gcc and clang is on PATH. Install one (Debian, Ubuntu: "
-        "apt install gcc libc6-dev; Fedora: dnf install gcc; Alpine: apk add gcc musl-dev; macOS: "
-        "xcode-select --install), or name one in the environment variable CC"
+        "there is no C compiler here: none of cc, gcc and clang is on PATH. Install one (Debian, "
+        "Ubuntu: apt install gcc libc6-dev; Fedora: dnf install gcc; Alpine: apk add gcc musl-dev; "
+        "macOS: xcode-select --install), or name one in the environment variable CC"
     )
 
 
 def _kill(process: subprocess.Popen[bytes], ended: _core.Chan[None]) -> None:
-    """Ends the process group of a compiler that nobody wants any more, and waits until it is gone."""
+    """Ends the process group of a compiler that nobody wants any more, and waits for that."""
     if process.returncode is None:
         try:
             os.killpg(process.pid, signal.SIGKILL)

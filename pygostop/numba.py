@@ -13,11 +13,11 @@
 
     pygostop.CTask(total)(data)
 
-They work in compiled code only, take ``call`` first, and are what the header says; after a wait the task may
-be on another thread. Where an argument is wrong the task ends inside that call, and what Numba
-allocated before is not freed. In place of pointers to items there are arrays and values: ``gs_arg_array``,
-``gs_send_many``, ``gs_send_int``; a type of items is NumPy's, such as ``np.int64``. What calls functions back
-(hooks, defers, child tasks) and select are for C.
+They work in compiled code only, take ``call`` first, and are what the header says; after a wait the
+task may be on another thread. Where an argument is wrong the task ends inside that call, and what
+Numba allocated before is not freed. In place of pointers to items there are arrays and values:
+``gs_arg_array``, ``gs_send_many``, ``gs_send_int``; a type of items is NumPy's, such as
+``np.int64``. What calls functions back (hooks, defers, child tasks) and select are for C.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ _pointer, _void, _bool = types.voidptr, types.void, types.boolean
 
 # ---- the table of functions, as struct gs_api and struct gs_call have it ----
 
-# Where a function is, counted in functions from the first, which never changes; what it gives, and what it
-# takes after `call`.
+# Where a function is, counted in functions from the first, which never changes; what it gives, and
+# what it takes after `call`.
 _TABLE: dict[str, tuple[int, Any, tuple[Any, ...]]] = {
     "nargs": (0, _int, ()),
     "arg_kind": (1, _int, (_int,)),
@@ -156,7 +156,9 @@ def _function(name: str) -> Any:
     @intrinsic
     def emit(typingctx: Any, call: Any, values: Any) -> Any:
         if len(values) != len(takes):
-            raise TypingError(f"gs_{name}() takes {1 + len(takes)} arguments ({1 + len(values)} given)")
+            raise TypingError(
+                f"gs_{name}() takes {1 + len(takes)} arguments ({1 + len(values)} given)"
+            )
 
         def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
             items = cgutils.unpack_tuple(builder, given[1]) if takes else []
@@ -203,7 +205,9 @@ gs_progress = _function("progress")
 def _signal(typingctx: Any, call: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         place = builder.gep(given[0], [_word(_SIGNAL)])
-        return builder.load_atomic(builder.bitcast(place, ir.IntType(32).as_pointer()), "monotonic", 4)
+        return builder.load_atomic(
+            builder.bitcast(place, ir.IntType(32).as_pointer()), "monotonic", 4
+        )
 
     return types.uint32(_pointer), codegen
 
@@ -237,7 +241,9 @@ def _item(kind: Any) -> tuple[Any, int]:
     elif isinstance(item, types.Float):
         code = 4
     if code is None:
-        raise TypingError(f"items must be of a plain type of NumPy, such as numpy.int64, not {item}")
+        raise TypingError(
+            f"items must be of a plain type of NumPy, such as numpy.int64, not {item}"
+        )
     return item, code | item.bitwidth // 8 << 8
 
 
@@ -249,7 +255,10 @@ def _arg_array(typingctx: Any, call: Any, i: Any, dtype: Any) -> Any:
         count = cgutils.alloca_once(builder, ir.IntType(64))
         index = context.cast(builder, given[1], signature.args[1], _int)
         data = _emit(
-            builder, "arg_array", given[0], [index, _word(code), builder.bitcast(count, _llvm(_pointer))]
+            builder,
+            "arg_array",
+            given[0],
+            [index, _word(code), builder.bitcast(count, _llvm(_pointer))],
         )
         data = builder.bitcast(data, context.get_value_type(types.CPointer(item)))
         return context.make_tuple(builder, signature.return_type, (data, builder.load(count)))
@@ -259,7 +268,7 @@ def _arg_array(typingctx: Any, call: Any, i: Any, dtype: Any) -> Any:
 
 @register_jitable
 def gs_arg_array(call, i, dtype):
-    """The items of a contiguous writable buffer, as an array of one dimension that shares its memory."""
+    """The items of a contiguous writable buffer, as an array that shares its memory."""
     data, count = _arg_array(call, i, dtype)
     return numba.carray(data, (count,))
 
@@ -294,7 +303,9 @@ def _send(item: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
             place = cgutils.alloca_once(builder, _llvm(item))
             builder.store(context.cast(builder, given[2], signature.args[2], item), place)
-            return _emit(builder, "send", given[0], [given[1], builder.bitcast(place, _llvm(_pointer))])
+            return _emit(
+                builder, "send", given[0], [given[1], builder.bitcast(place, _llvm(_pointer))]
+            )
 
         return _int(_pointer, _pointer, value), codegen
 
@@ -309,7 +320,9 @@ def _recv(item: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
             place = cgutils.alloca_once(builder, _llvm(item))
             builder.store(ir.Constant(_llvm(item), 0), place)
-            code = _emit(builder, "recv", given[0], [given[1], builder.bitcast(place, _llvm(_pointer))])
+            code = _emit(
+                builder, "recv", given[0], [given[1], builder.bitcast(place, _llvm(_pointer))]
+            )
             return context.make_tuple(builder, signature.return_type, (code, builder.load(place)))
 
         return types.Tuple((_int, item))(_pointer, _pointer), codegen
@@ -325,11 +338,11 @@ _send_many, _recv_many = _function("send_many"), _function("recv_many")
 
 @register_jitable
 def gs_send_many(call, channel, items):
-    """Sends a contiguous array, of the channel's type: how many items went, or a code."""
+    """Sends a contiguous array, of the channel's type: how many went, or a code."""
     return _send_many(call, channel, items.ctypes.data, items.size)
 
 
 @register_jitable
 def gs_recv_many(call, channel, into):
-    """Fills the front of a contiguous array, of the channel's type: how many items came, or a code."""
+    """Fills the front of a contiguous array, of the channel's type: how many came, or a code."""
     return _recv_many(call, channel, into.ctypes.data, into.size)

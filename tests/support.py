@@ -14,7 +14,12 @@ import pytest
 import pygostop as gs
 
 HERE = pathlib.Path(__file__).parent
-VERSION = int((pathlib.Path(gs.get_include()) / "pygostop.h").read_text().partition("#define GS_VERSION ")[2].split()[0])
+VERSION = int(
+    (pathlib.Path(gs.get_include()) / "pygostop.h")
+    .read_text()
+    .partition("#define GS_VERSION ")[2]
+    .split()[0]
+)
 WAIT = 20.0  # seconds: how long a test waits for what is bound to come, on a busy machine
 
 

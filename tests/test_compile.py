@@ -113,7 +113,7 @@ def test_flags_and_libraries_reach_the_compiler(tmp_path: pathlib.Path) -> None:
 
 
 def test_a_task_may_have_the_name_of_a_function_of_the_c_library() -> None:
-    source = '#include <pygostop.h>\nGS_TASK(sleep) { return gs_return_int(call, 5); }\nGS_EXPORT(sleep);'
+    source = "#include <pygostop.h>\nGS_TASK(sleep) { return gs_return_int(call, 5); }\nGS_EXPORT(sleep);"
     assert gs.compile(source).sleep() == 5
 
 
@@ -138,10 +138,15 @@ def test_the_library_lies_in_the_cache(cache: pathlib.Path) -> None:
     library = gs.compile(DOUBLE, name="my tasks")
     assert library.path == str(libraries(cache)[0])
     assert pathlib.Path(library.path).name.startswith("my_tasks-")
-    assert [path.name for path in cache.iterdir()] == [pathlib.Path(library.path).name]  # nothing else is left
+    assert [path.name for path in cache.iterdir()] == [
+        pathlib.Path(library.path).name
+    ]  # nothing else is left
 
 
-@pytest.mark.parametrize("name", ["..", "a/", "/", 'a "quoted" name', "back\\slash", "=", '="\\\\', "%s", "-o", "é" * 300])
+@pytest.mark.parametrize(
+    "name",
+    ["..", "a/", "/", 'a "quoted" name', "back\\slash", "=", '="\\\\', "%s", "-o", "é" * 300],
+)
 def test_any_name_is_one_of_a_source(name: str, counted: Callable[[], int]) -> None:
     source = """#include <pygostop.h>
     GS_TASK(where) { return gs_return_str(call, __FILE__, sizeof __FILE__ - 1); }
@@ -162,7 +167,9 @@ def test_warnings_go_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_python_task_that_compiles_parks(fake_compiler: Script, tmp_path: pathlib.Path) -> None:
     started = tmp_path / "started"
-    fake_compiler(f"echo >'{started}'; while [ -e '{started}' ]; do sleep 0.01; done; exec '{compiler()}' \"$@\"")
+    fake_compiler(
+        f"echo >'{started}'; while [ -e '{started}' ]; do sleep 0.01; done; exec '{compiler()}' \"$@\""
+    )
     compiling = gs.go(gs.compile, DOUBLE)
     assert eventually(started.exists)
     assert gs.go(lambda: 5).result(WAIT) == 5  # on the same worker
@@ -217,7 +224,9 @@ def test_an_unknown_flag_is_named() -> None:
         gs.compile(DOUBLE, flags=["--no-such-flag"])
 
 
-@pytest.mark.parametrize("source", ["", "int x;", "#include <pygostop.h>\nGS_TASK(one) { return GS_OK; }\n"])
+@pytest.mark.parametrize(
+    "source", ["", "int x;", "#include <pygostop.h>\nGS_TASK(one) { return GS_OK; }\n"]
+)
 def test_a_source_without_an_export_says_what_to_add(source: str) -> None:
     with pytest.raises(gs.Error, match=r"^'<source>' has no GS_EXPORT: .*GS_EXPORT\(first"):
         gs.compile(source)
@@ -281,7 +290,9 @@ def test_without_a_compiler_it_says_what_to_install(
         gs.compile(DOUBLE)
 
 
-@pytest.mark.parametrize(("cc", "says"), [("no-such-cc -O2", "no program 'no-such-cc'"), ("'cc", "quot")])
+@pytest.mark.parametrize(
+    ("cc", "says"), [("no-such-cc -O2", "no program 'no-such-cc'"), ("'cc", "quot")]
+)
 def test_a_compiler_that_is_not_there_is_named(
     cc: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -348,20 +359,28 @@ def hanging(fake_compiler: Script, tmp_path: pathlib.Path) -> Iterator[Callable[
     fake_compiler(HANGS.format(pids))
 
     def running() -> list[int]:
-        return [pid for pid in map(int, pids.read_text().split()) if is_running(pid)] if pids.exists() else []
+        return (
+            [pid for pid in map(int, pids.read_text().split()) if is_running(pid)]
+            if pids.exists()
+            else []
+        )
 
     yield lambda: len(running()) == 2
     assert eventually(lambda: not running()), "the compiler was left running"
 
 
 def test_a_compiler_that_hangs_is_stopped(hanging: Callable[[], bool], cache: pathlib.Path) -> None:
-    with pytest.raises(gs.CompileError, match="did not end within 0.5 seconds .* timeout=\nthinking") as error:
+    with pytest.raises(
+        gs.CompileError, match="did not end within 0.5 seconds .* timeout=\nthinking"
+    ) as error:
         gs.compile(DOUBLE, timeout=0.5)
     assert error.value.stderr == "thinking\n"
     assert not list(cache.iterdir())
 
 
-def test_a_cancelled_scope_stops_the_compiler(hanging: Callable[[], bool], cache: pathlib.Path) -> None:
+def test_a_cancelled_scope_stops_the_compiler(
+    hanging: Callable[[], bool], cache: pathlib.Path
+) -> None:
     with pytest.raises(gs.DeadlineExceeded):
         with gs.timeout(0.5):
             gs.compile(DOUBLE)
@@ -384,7 +403,9 @@ def test_in_a_done_scope_no_compiler_starts(cache: pathlib.Path) -> None:
     assert not cache.exists()
 
 
-def test_the_compilers_temporary_files_go_with_the_build(fake_compiler: Script, cache: pathlib.Path) -> None:
+def test_the_compilers_temporary_files_go_with_the_build(
+    fake_compiler: Script, cache: pathlib.Path
+) -> None:
     fake_compiler('echo >"$TMPDIR/left"; echo "in $TMPDIR" >&2; exit 1')
     with pytest.raises(gs.CompileError, match=rf"^in {re.escape(str(cache))}/build-"):
         gs.compile(DOUBLE)
@@ -429,7 +450,10 @@ def test_it_is_found_from_another_directory(
 
 
 def test_all_that_it_is_made_from_makes_another(
-    counted: Callable[[], int], tmp_path: pathlib.Path, cache: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    counted: Callable[[], int],
+    tmp_path: pathlib.Path,
+    cache: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     header = tmp_path / "factor.h"
     source = '#include "factor.h"\n' + DOUBLE.replace("2 *", "FACTOR *")
@@ -489,7 +513,11 @@ def test_an_emptied_cache_is_filled_again(counted: Callable[[], int], cache: pat
 
 @pytest.mark.parametrize("damage", ["torn", "empty", "changed", "link", "open", "directory"])
 def test_what_is_damaged_in_the_cache_is_not_loaded(
-    damage: str, counted: Callable[[], int], cache: pathlib.Path, run_python: Run, tmp_path: pathlib.Path
+    damage: str,
+    counted: Callable[[], int],
+    cache: pathlib.Path,
+    run_python: Run,
+    tmp_path: pathlib.Path,
 ) -> None:
     program = f"import pygostop as gs; print(gs.compile({DOUBLE!r}).twice(3))"
     assert run_python(program).stdout == "6\n"
@@ -535,7 +563,8 @@ def test_threads_and_processes_may_compile_at_once(cache: pathlib.Path) -> None:
     """
     command = [sys.executable, "-P", "-W", "error", "-c", textwrap.dedent(program)]
     processes = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(3)
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(3)
     ]
     for process in processes:
         assert process.communicate(timeout=3 * WAIT)[0] == "failed []\n"
@@ -561,7 +590,9 @@ def test_without_a_setting_it_is_where_caches_are(
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert gs.compile(DOUBLE).path.startswith(str(tmp_path / "xdg" / "pygostop" / "source-"))
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert gs.compile(DOUBLE).path.startswith(str(tmp_path / "home" / ".cache" / "pygostop" / "source-"))
+    assert gs.compile(DOUBLE).path.startswith(
+        str(tmp_path / "home" / ".cache" / "pygostop" / "source-")
+    )
 
 
 def test_without_a_home_a_directory_of_the_process_stands_in(
@@ -571,7 +602,9 @@ def test_without_a_home_a_directory_of_the_process_stands_in(
     monkeypatch.delenv("PYGOSTOP_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    done = run_python(f"import pygostop as gs; lib = gs.compile({DOUBLE!r}); print(lib.path, lib.twice(2))")
+    done = run_python(
+        f"import pygostop as gs; lib = gs.compile({DOUBLE!r}); print(lib.path, lib.twice(2))"
+    )
     path, result = done.stdout.split()
     assert (result, done.stderr) == ("4", "")
     assert path.startswith(tempfile.gettempdir()) and not os.path.exists(os.path.dirname(path))
@@ -700,7 +733,9 @@ def test_automatic_checkpoints_need_a_compiler_that_makes_them(fake_compiler: Sc
         gs.compile(DOUBLE, checkpoints="auto")
 
 
-def test_a_hanging_compiler_is_stopped_for_automatic_checkpoints_too(hanging: Callable[[], bool]) -> None:
+def test_a_hanging_compiler_is_stopped_for_automatic_checkpoints_too(
+    hanging: Callable[[], bool],
+) -> None:
     with pytest.raises(gs.CompileError, match="did not end within 0.5 seconds"):
         gs.compile(DOUBLE, checkpoints="auto", timeout=0.5)
 
@@ -708,8 +743,12 @@ def test_a_hanging_compiler_is_stopped_for_automatic_checkpoints_too(hanging: Ca
 # ---- sanitizers ----
 
 
-def test_tasks_may_be_compiled_with_a_sanitizer(run_python: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    asan = subprocess.run([compiler(), "-print-file-name=libasan.so"], capture_output=True, text=True).stdout.strip()
+def test_tasks_may_be_compiled_with_a_sanitizer(
+    run_python: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asan = subprocess.run(
+        [compiler(), "-print-file-name=libasan.so"], capture_output=True, text=True
+    ).stdout.strip()
     if not os.path.isabs(asan):
         pytest.skip("this compiler has no AddressSanitizer")
     if asan not in os.environ.get("LD_PRELOAD", ""):

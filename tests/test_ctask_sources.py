@@ -41,7 +41,9 @@ def python_module(source: pathlib.Path, where: pathlib.Path, name: str) -> Modul
     """Compiles an extension module, and imports it."""
     path = where / f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
     includes = [f"-I{gs.get_include()}", f"-I{sysconfig.get_path('include')}"]
-    subprocess.run([compiler(), "-shared", "-fPIC", "-w", *includes, "-o", path, source], check=True)
+    subprocess.run(
+        [compiler(), "-shared", "-fPIC", "-w", *includes, "-o", path, source], check=True
+    )
     return import_from(path, name)
 
 
@@ -57,13 +59,17 @@ def test_ctypes_gives_functions_and_pointers(probe: Probe) -> None:
         assert gs.CTask(source, name="add")(2, 3) == 5
 
 
-@pytest.mark.parametrize("source", [ctypes.c_int(5), ctypes.c_void_p(5), ctypes.pointer(ctypes.c_int(5))])
+@pytest.mark.parametrize(
+    "source", [ctypes.c_int(5), ctypes.c_void_p(5), ctypes.pointer(ctypes.c_int(5))]
+)
 def test_ctypes_data_is_no_function(source: object) -> None:
     with pytest.raises(TypeError, match=r"CTask\(\) takes an address, a ctypes"):
         gs.CTask(source)
 
 
-def test_a_library_that_its_opener_closes_stays(tmp_path: pathlib.Path, probe_path: pathlib.Path) -> None:
+def test_a_library_that_its_opener_closes_stays(
+    tmp_path: pathlib.Path, probe_path: pathlib.Path
+) -> None:
     copied = shutil.copy(probe_path, tmp_path / "closed.so")
     library = ctypes.CDLL(str(copied))
     task = gs.CTask(library.add)
@@ -96,7 +102,9 @@ def test_cffi_modules_give_tasks(cffi: Any, tmp_path: pathlib.Path) -> None:
     pytest.importorskip("setuptools")
     compiler()
     ffi = cffi.FFI()
-    ffi.cdef("typedef struct gs_call gs_call; int answer(gs_call *); extern int (*pointer)(gs_call *);")
+    ffi.cdef(
+        "typedef struct gs_call gs_call; int answer(gs_call *); extern int (*pointer)(gs_call *);"
+    )
     ffi.set_source(
         "made_by_cffi",
         "#include <pygostop.h>\nGS_TASK(answer) { return gs_return_int(call, 42); }\ngs_fn *pointer = answer;",
@@ -126,7 +134,9 @@ def test_cffi_data_is_no_function(cffi: Any, declared: str, value: float) -> Non
     ffi = cffi.FFI()
     ffi.cdef("struct unknown;")
     said = re.escape(ffi.getctype(declared))
-    with pytest.raises(TypeError, match=f"cffi pointer to a function or a void .*not <ctype '{said}'"):
+    with pytest.raises(
+        TypeError, match=f"cffi pointer to a function or a void .*not <ctype '{said}'"
+    ):
         gs.CTask(ffi.cast(declared, value))
 
 
@@ -292,11 +302,15 @@ def test_numba_finds_the_functions_where_the_header_has_them(numba: Any) -> None
     from pygostop import numba as calls
 
     table = HEADER[HEADER.index("struct gs_api {") :].partition("};")[0]
-    assert re.search(r"^    uint32_t version;\n    uint32_t size;.*\n\n    int \(\*nargs\)", table, re.MULTILINE)
+    assert re.search(
+        r"^    uint32_t version;\n    uint32_t size;.*\n\n    int \(\*nargs\)", table, re.MULTILINE
+    )
     places = {name: i for i, name in enumerate(re.findall(r"\(\*(\w+)\)\(gs_call", table))}
     assert {name: entry[0] for name, entry in calls._TABLE.items()}.items() <= places.items()
     codes = {name: int(value) for name, value in re.findall(r"X\((GS_E\w+), (-\d+),", HEADER)}
-    assert {name: getattr(calls, name) for name in calls.__all__ if name.startswith("GS_E")} == codes
+    assert {
+        name: getattr(calls, name) for name in calls.__all__ if name.startswith("GS_E")
+    } == codes
     for name in calls.__all__:
         if name.startswith("gs_"):
             in_c = re.sub(r"(send|recv)_(int|float)$", r"\1", name)
@@ -371,7 +385,16 @@ def test_the_declarations_for_cython_are_the_whole_header() -> None:
         names |= found
     assert len(names) > 120
     # They define or return, which a declaration cannot.
-    names -= {"GS_NO_CHECKPOINT", "GS_TASK", "GS_EXPORT", "GS_SIG", "GS_TRY", "GS_CHECKPOINT", "GS_RECORD", "gs_library"}
+    names -= {
+        "GS_NO_CHECKPOINT",
+        "GS_TASK",
+        "GS_EXPORT",
+        "GS_SIG",
+        "GS_TRY",
+        "GS_CHECKPOINT",
+        "GS_RECORD",
+        "gs_library",
+    }
     assert {name for name in names if not re.search(rf"\b{name}\b", declared)} == set()
 
 
@@ -479,7 +502,9 @@ def test_tasks_in_cxx_unwind(program: str, tmp_path: pathlib.Path) -> None:
 def test_cmake_finds_the_package(tmp_path: pathlib.Path) -> None:
     if not shutil.which("cmake"):
         pytest.skip("there is no cmake here")
-    said = subprocess.run([sys.executable, "-m", "pygostop", "--cmakedir"], capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        [sys.executable, "-m", "pygostop", "--cmakedir"], capture_output=True, text=True, check=True
+    )
     where = f"-Dpygostop_DIR={said.stdout.strip()}"
     for command in (
         ["cmake", "-S", str(HERE / "consumer"), "-B", str(tmp_path), where],
@@ -503,6 +528,15 @@ def test_scikit_build_core_finds_the_package(tmp_path: pathlib.Path) -> None:
         '[build-system]\nrequires = ["scikit-build-core", "pygostop"]\n'
         'build-backend = "scikit_build_core.build"\n[project]\nname = "consumer"\nversion = "0.1"\n'
     )
-    options = ["--no-build-isolation", "--no-deps", "--no-index", "-q", "--target", str(tmp_path / "target")]
-    subprocess.run([sys.executable, "-P", "-m", "pip", "install", *options, str(project)], check=True)
+    options = [
+        "--no-build-isolation",
+        "--no-deps",
+        "--no-index",
+        "-q",
+        "--target",
+        str(tmp_path / "target"),
+    ]
+    subprocess.run(
+        [sys.executable, "-P", "-m", "pip", "install", *options, str(project)], check=True
+    )
     assert list(gs.load(tmp_path / "target" / "consumer" / "consumer.so")) == ["twice"]

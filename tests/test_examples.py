@@ -91,7 +91,8 @@ def check_stop_by_context(lines: list[str]) -> None:
 def check_no_kill(lines: list[str]) -> None:
     assert lines[0] == "a Task has a kill: False"
     assert re.fullmatch(
-        r"asked to stop: True - stopped within a second: True - <Task 'spin' #\d+ cancelled>", lines[1]
+        r"asked to stop: True - stopped within a second: True - <Task 'spin' #\d+ cancelled>",
+        lines[1],
     )
     assert re.fullmatch(
         r"asked to stop: True - stopped within half a second: False - <Task 'hog' #\d+ running>",
@@ -161,7 +162,9 @@ def test_the_program_makes_a_task(
     monkeypatch.setenv("PYGOSTOP_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     process = start(str(EXAMPLES / f"{program}.py"))
-    check = {"compile_task": check_compile_task, "numba_task": check_numba_task}.get(program, check_primes)
+    check = {"compile_task": check_compile_task, "numba_task": check_numba_task}.get(
+        program, check_primes
+    )
     check(said({program: process}, program))
 
 
@@ -169,4 +172,9 @@ def test_each_program_is_a_few_lines() -> None:
     for path in EXAMPLES.glob("*.py"):
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 120, path
     elsewhere = {"digest_tree", "mandelbrot"}  # tested in files of their own
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*PROGRAMS, *NATIVE, *BESIDE, *elsewhere}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {
+        *PROGRAMS,
+        *NATIVE,
+        *BESIDE,
+        *elsewhere,
+    }

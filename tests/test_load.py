@@ -1,4 +1,4 @@
-"""load(): shared libraries of C tasks, what they say of themselves, how long they stay, and what is none."""
+"""load(): shared libraries of C tasks, what they say of themselves, how long they stay."""
 
 from __future__ import annotations
 
@@ -97,7 +97,9 @@ def test_a_task_that_it_has_not_is_named_with_those_that_it_has(build: Build) ->
 
 
 def test_a_name_that_a_library_has_itself_is_an_item(build: Build) -> None:
-    source = '#include <pygostop.h>\nGS_TASK(path) { return gs_return_int(call, 7); }\nGS_EXPORT(path);'
+    source = (
+        "#include <pygostop.h>\nGS_TASK(path) { return gs_return_int(call, 7); }\nGS_EXPORT(path);"
+    )
     library = gs.load(build(source))
     assert library.path.endswith("tasks.so")
     assert library["path"]() == 7
@@ -295,7 +297,9 @@ def test_the_process_may_leave_while_tasks_run(build: Build, run_python: Run) ->
     assert "spin" in done.stderr  # named, as one that did not stop
 
 
-def test_its_copies_are_gone_after_the_process(build: Build, run_python: Run, tmp_path: pathlib.Path) -> None:
+def test_its_copies_are_gone_after_the_process(
+    build: Build, run_python: Run, tmp_path: pathlib.Path
+) -> None:
     first, second = build(answer(1)), build(answer(2), name="second.so")
     place = tmp_path / "temporary"
     place.mkdir()
@@ -344,7 +348,11 @@ def test_a_pipe_that_nobody_writes_does_not_hang(tmp_path: pathlib.Path) -> None
 
 @pytest.mark.parametrize(
     ("contents", "words"),
-    [(b"", "file too short"), (b"not ELF" * 100, "invalid ELF header"), (b"\x7fELF" + bytes(400), "ELF")],
+    [
+        (b"", "file too short"),
+        (b"not ELF" * 100, "invalid ELF header"),
+        (b"\x7fELF" + bytes(400), "ELF"),
+    ],
 )
 def test_what_is_no_library_is_refused_in_the_loaders_words(
     tmp_path: pathlib.Path, contents: bytes, words: str
@@ -364,8 +372,10 @@ def test_a_part_of_a_library_is_refused(build: Build, size: int) -> None:
 
 
 def test_a_library_without_an_export_says_what_to_add(build: Build) -> None:
-    path = build('#include <pygostop.h>\nGS_TASK(one) { return GS_OK; }')
-    with pytest.raises(gs.Error, match=rf"^'{re.escape(str(path))}' has no GS_EXPORT: .*GS_EXPORT\(first"):
+    path = build("#include <pygostop.h>\nGS_TASK(one) { return GS_OK; }")
+    with pytest.raises(
+        gs.Error, match=rf"^'{re.escape(str(path))}' has no GS_EXPORT: .*GS_EXPORT\(first"
+    ):
         gs.load(path)
     with pytest.raises(gs.Error, match="no GS_EXPORT"):  # and again
         gs.load(path)
@@ -386,7 +396,9 @@ def test_a_missing_symbol_is_named(build: Build) -> None:
         GS_TASK(one) { return not_anywhere(); }
         GS_EXPORT(one);
     """)
-    with pytest.raises(gs.Error, match=rf"^'{re.escape(str(path))}' .*undefined symbol: not_anywhere"):
+    with pytest.raises(
+        gs.Error, match=rf"^'{re.escape(str(path))}' .*undefined symbol: not_anywhere"
+    ):
         gs.load(path)
 
 
@@ -407,14 +419,19 @@ def test_a_table_of_another_version_is_refused(build: Build, version: int) -> No
         GS_TASK(one) {{ return GS_OK; }}
         GS_EXPORT(one);
     """)
-    with pytest.raises(gs.Error, match=rf"built against version {version} of pygostop.h.* has version {VERSION}: update"):
+    with pytest.raises(
+        gs.Error,
+        match=rf"built against version {version} of pygostop.h.* has version {VERSION}: update",
+    ):
         gs.load(path)
 
 
 def test_a_task_whose_name_is_taken_in_the_process_is_refused(build: Build) -> None:
-    # The loader would take the C library's, which would sleep for as many seconds as the address has.
-    source = '#include <pygostop.h>\nGS_TASK(sleep) { return gs_return_int(call, 1); }\nGS_EXPORT(sleep);'
-    with pytest.raises(gs.Error, match=r"task 'sleep', and .*: rename the task, or link with -Wl,-Bsymbolic"):
+    # The loader would take the C library's, which would sleep for as long as the address says.
+    source = "#include <pygostop.h>\nGS_TASK(sleep) { return gs_return_int(call, 1); }\nGS_EXPORT(sleep);"
+    with pytest.raises(
+        gs.Error, match=r"task 'sleep', and .*: rename the task, or link with -Wl,-Bsymbolic"
+    ):
         gs.load(build(source))
     assert gs.load(build(source, "-Wl,-Bsymbolic")).sleep() == 1
 
@@ -431,12 +448,14 @@ def test_a_signature_that_is_none_is_named(build: Build) -> None:
         GS_TASK(one) { return GS_OK; }
         GS_EXPORT(GS_SIG(one, "x: complex"));
     """)
-    with pytest.raises(gs.Error, match=r"has a task 'one' whose GS_SIG is wrong: signature 'x: complex': expected"):
+    with pytest.raises(
+        gs.Error, match=r"has a task 'one' whose GS_SIG is wrong: signature 'x: complex': expected"
+    ):
         gs.load(path)
 
 
 def test_a_task_that_is_listed_twice_is_refused(build: Build) -> None:
-    path = build('#include <pygostop.h>\nGS_TASK(one) { return GS_OK; }\nGS_EXPORT(one, one);')
+    path = build("#include <pygostop.h>\nGS_TASK(one) { return GS_OK; }\nGS_EXPORT(one, one);")
     with pytest.raises(gs.Error, match="lists the task 'one' twice"):
         gs.load(path)
 
@@ -466,7 +485,9 @@ def test_a_path_with_a_nul_is_refused() -> None:
 # ---- where it is loaded from ----
 
 
-def test_without_a_place_for_a_copy_it_is_loaded_where_it_lies(build: Build, run_python: Run) -> None:
+def test_without_a_place_for_a_copy_it_is_loaded_where_it_lies(
+    build: Build, run_python: Run
+) -> None:
     path = build(answer(1))
     done = run_python(f"""
         import tempfile, pygostop as gs

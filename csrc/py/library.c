@@ -1,9 +1,9 @@
 /* library.c: shared libraries of tasks: opened, checked, never closed.
  *
- * What always holds: a library that was opened here stays mapped until the process ends. Nobody can say
- * when its code is not needed any more: a task may have started others and detached them, a thread
- * may have the destructor of a thread-local of it ahead, another library a callback. So nothing
- * counts who uses it, and a task's capsule may point into it. */
+ * What always holds: a library that was opened here stays mapped until the process ends. Nobody can
+ * say when its code is not needed any more: a task may have started others and detached them, a
+ * thread may have the destructor of a thread-local of it ahead, another library a callback. So
+ * nothing counts who uses it, and a task's capsule may point into it. */
 #define _GNU_SOURCE
 #include "state.h"
 
@@ -32,8 +32,8 @@ static void *open_file(gs__state *state, PyObject *path)
     return NULL;
 }
 
-/* Whether the address lies in the library itself, not in one that it needs or that came before. Where
- * names belong to one library from the start, as on macOS, it does. */
+/* Whether the address lies in the library itself, not in one that it needs or that came before.
+ * Where names belong to one library from the start, as on macOS, it does. */
 static bool is_inside(void *handle, const void *address)
 {
 #ifndef __APPLE__
