@@ -47,6 +47,7 @@ from pygostop._core import (
     without_cancel,
 )
 from pygostop._errors import (
+    BlockingWarning,
     Cancelled,
     ChannelClosed,
     CompileError,
@@ -62,6 +63,7 @@ from pygostop._select import Selected
 from pygostop._signals import notify_signals
 
 __all__ = [
+    "BlockingWarning",
     "CTask",
     "Cancel",
     "Cancelled",

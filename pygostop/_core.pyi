@@ -354,7 +354,11 @@ _task_var: ContextVar[Task | None]
 # ---- the runtime ----
 
 def configure(
-    *, workers: int | None = None, stack_size: int | None = None, grace: float | None = None
+    *,
+    workers: int | None = None,
+    stack_size: int | None = None,
+    grace: float | None = None,
+    blocking_warning: float | None = None,
 ) -> None: ...
 
 # ---- asyncio: for pygostop/_aio.py ----

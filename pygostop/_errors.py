@@ -72,3 +72,14 @@ class Cancelled(BaseException):
     """
 
     __module__ = "pygostop"
+
+
+class BlockingWarning(RuntimeWarning):
+    """A Python task kept its worker's thread while tasks that had begun there were ready and waited.
+
+    It names the line. ``configure(blocking_warning=seconds)`` says how long is too long (0.25),
+    ``math.inf`` turns it off, as does a filter of ``warnings``. A RuntimeWarning, as Python shows no
+    ResourceWarning unless asked to, and who needs this one does not know yet.
+    """
+
+    __module__ = "pygostop"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pathlib
 import signal
@@ -23,6 +24,10 @@ os.environ["PYTHONSAFEPATH"] = "1"
 # A shell starts what runs in the background with Ctrl-C ignored, which programs inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# On a busy machine any task may be held up for long. The tests of the warning turn it on.
+gs.configure(blocking_warning=math.inf)
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,8 @@ enum {
 typedef struct sighting {
     unsigned runs;
     int64_t since; /* when it was first seen in this run */
+    int64_t pinned_since; /* when tasks that only it can run were first seen to wait in it; 0: they do not */
+    bool told;            /* on_late was called for this run */
 } sighting;
 
 static sighting seen[GS__GROUPS_MOST][GS__WORKERS_MOST];
@@ -42,15 +44,28 @@ static bool waits_behind(gs__worker *w)
     return atomic_load(&w->queued) || atomic_load(&w->next) || atomic_load(&w->group->inbox_count);
 }
 
+static void look_for_late(gs__worker *w, sighting *s, int64_t now, bool pinned)
+{
+    const gs__hooks *hooks = w->group->hooks;
+    if (!pinned)
+        s->pinned_since = 0;
+    else if (s->pinned_since == 0)
+        s->pinned_since = now;
+    else if (!s->told && hooks && hooks->on_late &&
+             now - s->pinned_since >= atomic_load(&w->group->late_after))
+        s->told = hooks->on_late(w, s->runs);
+}
+
 static void look_at(gs__worker *w, sighting *s, int64_t now)
 {
     gs_task *task = atomic_load(&w->current);
     unsigned runs = atomic_load(&w->runs);
     if (!task || runs != s->runs) {
-        *s = (sighting){runs, now};
+        *s = (sighting){.runs = runs, .since = now};
         return;
     }
     bool pinned = atomic_load(&w->n_pinned) != 0;
+    look_for_late(w, s, now, pinned);
     if (now - s->since < SLICE || (!pinned && !waits_behind(w)))
         return;
     __atomic_fetch_or(&task->call.signal, GS__SIGNAL_GIVE_WAY, __ATOMIC_RELAXED);

@@ -25,15 +25,19 @@ typedef struct gs__hooks {
     void (*on_resume)(struct gs__worker *, gs_task *);
     void (*before_idle)(struct gs__worker *); /* the worker has nothing to run; may sleep */
     void (*after_idle)(struct gs__worker *);
+    /* The worker's task has kept it for the group's late_after while ones that began on it were ready; on
+     * the monitor's thread, without waiting. False: to be told again. */
+    bool (*on_late)(struct gs__worker *, unsigned runs);
 } gs__hooks;
 
 enum { GS__WORKERS_MOST = 256 };
 
 typedef struct gs__group {
     const char *name;
-    int target;             /* workers that may run at once; fixed while the group runs */
-    int limit;              /* threads at the most, those stuck in a task counted */
-    const gs__hooks *hooks; /* may be NULL */
+    int target;              /* workers that may run at once; fixed while the group runs */
+    int limit;               /* threads at the most, those stuck in a task counted */
+    const gs__hooks *hooks;  /* may be NULL */
+    atomic_llong late_after; /* ns; GS_FOREVER: on_late is not called */
     size_t stack_above; /* bytes at the top of each task's stack that are the bindings'; fixed */
     gs__lock lock;      /* guards inbox, idle, and adding to workers */
     gs__list inbox;     /* ready tasks from outside */

@@ -51,6 +51,9 @@ static inline void gs__pystate_load(gs__pystates *states, gs__pystate *to)
 int gs__pystate_run(gs__pystates *states, const gs__stack *stack, gs__pystate **where,
                     void (*body)(void *), void *arg);
 
+/* The thread state whose frames are those of the stack that runs on the worker. */
+PyThreadState *gs__pystate_thread(gs__pystates *states);
+
 /* ---- pystate.c ---- */
 
 /* At the top of a task's stack lies the first chunk of its data stack, which the interpreter never frees

@@ -96,6 +96,11 @@ static void init(gs__pystate *state, const gs__stack *stack, PyThreadState *thre
 #endif
 }
 
+PyThreadState *gs__pystate_thread(gs__pystates *states)
+{
+    return states->thread;
+}
+
 int gs__pystate_run(gs__pystates *states, const gs__stack *stack, gs__pystate **where,
                     void (*body)(void *), void *arg)
 {

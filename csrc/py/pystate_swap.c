@@ -110,6 +110,11 @@ static void take_root_back(PyThreadState *thread)
     thread->datastack_top = thread->datastack_limit = NULL;
 }
 
+PyThreadState *gs__pystate_thread(gs__pystates *states)
+{
+    return states->loaded->thread;
+}
+
 int gs__pystate_run(gs__pystates *states, const gs__stack *stack, gs__pystate **where,
                     void (*body)(void *), void *arg)
 {

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "pyworker.h"
 
+#include "late.h"
 #include "py_task.h"
 #include "worker.h"
 
@@ -16,7 +17,7 @@ enum {
     WORKERS_MOST = 64 /* with those that are blocked */
 };
 
-gs__group gs__py_group;
+gs__group gs__py_group = {.late_after = GS__PY_LATE_AFTER};
 
 gs__pystates *gs__pyworker_states(void)
 {
@@ -80,6 +81,7 @@ static const gs__hooks hooks = {
     .on_resume = on_resume,
     .before_idle = before_idle,
     .after_idle = after_idle,
+    .on_late = gs__py_late,
 };
 
 /* ---- start ---- */

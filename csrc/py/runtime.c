@@ -9,6 +9,7 @@
 #include "args.h"
 #include "debug.h"
 #include "dispatch.h"
+#include "pyworker.h"
 #include "running.h"
 #include "stack.h"
 
@@ -64,19 +65,22 @@ static int stack_size_from(PyObject *object, size_t *value)
 static PyObject *configure(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs,
                            PyObject *kwnames)
 {
-    static const gs__py_params params = {"configure", 0, 0, {"workers", "stack_size", "grace"}};
-    PyObject *given[3];
+    static const gs__py_params params = {
+        "configure", 0, 0, {"workers", "stack_size", "grace", "blocking_warning"}};
+    PyObject *given[4];
     int workers = set_workers;
     size_t stack_size = set_stack_size;
-    int64_t new_grace = grace;
+    int64_t new_grace = grace, late_after = atomic_load(&gs__py_group.late_after);
     gs__py_drops_run();
     if (gs__py_args(&params, args, nargs, kwnames, given) < 0)
         return NULL;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         if (!given[i])
             given[i] = Py_None;
     if (workers_from(given[0], &workers) < 0 || stack_size_from(given[1], &stack_size) < 0 ||
-        (given[2] != Py_None && gs__py_seconds(given[2], "configure() grace", &new_grace) < 0))
+        (given[2] != Py_None && gs__py_seconds(given[2], "configure() grace", &new_grace) < 0) ||
+        (given[3] != Py_None &&
+         gs__py_seconds(given[3], "configure() blocking_warning", &late_after) < 0))
         return NULL;
     if ((given[0] != Py_None || given[1] != Py_None) &&
         gs__configure(workers, stack_size) != GS_OK) {
@@ -87,6 +91,7 @@ static PyObject *configure(PyObject *Py_UNUSED(module), PyObject *const *args, P
     set_workers = workers;
     set_stack_size = stack_size;
     grace = new_grace;
+    atomic_store(&gs__py_group.late_after, late_after);
     Py_RETURN_NONE;
 }
 
@@ -173,11 +178,14 @@ static int register_atexit(PyObject *module)
 static PyMethodDef functions[] = {
     {"configure", (PyCFunction)(void (*)(void))configure, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR(
-         "configure($module, /, *, workers=None, stack_size=None, grace=None)\n--\n\n"
+         "configure($module, /, *, workers=None, stack_size=None, grace=None,\n"
+         "          blocking_warning=None)\n--\n\n"
          "Settings of the runtime; None leaves one as it is.\n\n"
          "workers: OS threads that run C tasks, by default PYGOSTOP_WORKERS or as many as cores.\n"
          "stack_size: of a C task in bytes, by default 256 KiB. Both before the first task or\n"
-         "timer, else RuntimeError. grace: seconds that tasks get at exit, by default 1.")},
+         "timer, else RuntimeError. grace: seconds that tasks get at exit, by default 1.\n"
+         "blocking_warning: seconds that a Python task may keep its thread while others wait for\n"
+         "it before a BlockingWarning names its line, by default 0.25; math.inf: for ever.")},
     {NULL},
 };
 
