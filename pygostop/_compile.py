@@ -182,7 +182,12 @@ class Build:
     def instrument(self) -> None:
         """Has the compiler put a checkpoint on every edge of the source."""
         macros, _ = self._run([*self.compiler.words, "-dM", "-E", "-x", "c", os.devnull])
-        self.language[:0] = auto_flags(macros.decode(errors="replace"), pygostop.get_include())
+        flags = auto_flags(macros.decode(errors="replace"), pygostop.get_include())
+        if "-wrapper" in flags:  # for the assembler; the preprocessor is quicker without
+            at = flags.index("-wrapper")
+            self.linking += flags[at : at + 2]
+            del flags[at : at + 2]
+        self.language[:0] = flags
         # Whatever the flags say: the assembler's part would come too early.
         self.linking.append("-fno-lto")
 
