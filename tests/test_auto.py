@@ -192,17 +192,15 @@ def allocated() -> Callable[[], int]:
 
 
 def test_what_it_had_allocated_is_freed(endless: Probe, allocated: Callable[[], int]) -> None:
-    stopped(started(endless.run_memory))
+    stopped(started(endless.hold_memory))
     before = allocated()
-    task = started(endless.run_memory)
-    had = allocated()
-    if had - before < 5 << 20:
-        assert task.cancel() and task.wait(WAIT)
-        pytest.skip("the allocator is another one, and does not count here")
-    for _ in range(3):
+    for _ in range(5):
+        task = started(endless.hold_memory)
+        had = allocated() - before
         stopped(task)
-        task = started(endless.run_memory)
-    stopped(task)
+    if had < 1 << 20:
+        pytest.skip("the allocator is another one, whose bytes mallinfo2 does not count")
+    assert had > 4 << 20  # a compiler may leave out what is never looked at
     assert allocated() - before < 1 << 20
 
 
