@@ -264,7 +264,7 @@ def compile(
 
     With ``checkpoints="auto"`` every edge of the source is a checkpoint: C that was never written
     to be stopped stops wherever it is, for good, and what it had allocated is freed.
-    pygostop_auto.h says what is safe.
+    docs/auto-checkpoints.md says what is safe.
 
     The compiler is the environment's CC, else cc, gcc or clang. What it made is kept by its
     contents, in PYGOSTOP_CACHE or else pygostop in XDG_CACHE_HOME or ~/.cache, and found again

@@ -192,17 +192,15 @@ def allocated() -> Callable[[], int]:
 
 
 def test_what_it_had_allocated_is_freed(endless: Probe, allocated: Callable[[], int]) -> None:
-    stopped(started(endless.run_memory))
+    stopped(started(endless.hold_memory))
     before = allocated()
-    task = started(endless.run_memory)
-    had = allocated()
-    if had - before < 5 << 20:
-        assert task.cancel() and task.wait(WAIT)
-        pytest.skip("the allocator is another one, and does not count here")
-    for _ in range(3):
+    for _ in range(5):
+        task = started(endless.hold_memory)
+        had = allocated() - before
         stopped(task)
-        task = started(endless.run_memory)
-    stopped(task)
+    if had < 1 << 20:
+        pytest.skip("the allocator is another one, whose bytes mallinfo2 does not count")
+    assert had > 4 << 20  # a compiler may leave out what is never looked at
     assert allocated() - before < 1 << 20
 
 
@@ -387,6 +385,38 @@ def test_source_compiles_as_without(cc: str, tmp_path: pathlib.Path, flags: list
     )
     library = ctypes.CDLL(str(build(cc, source, tmp_path / "odd.so", *flags)))
     assert library.odd(40) == 43
+
+
+EARLY = """
+    #include <pygostop.h>
+    #include <stdlib.h>
+    #if defined(__x86_64__) && !defined(__clang__)
+    __attribute__((target_clones("avx2", "default")))  /* chosen while the library is being loaded */
+    #endif
+    long sum(const int *p, long n) { long s = 0; for (long i = 0; i < n; i++) s += p[i]; return s; }
+    extern long work(volatile long *turns, long n);
+    static int *data;
+    __attribute__((constructor)) static void begin(void) { data = calloc(10, sizeof *data); data[3] = 4; }
+    __attribute__((destructor)) static void end(void) { free(data); }
+    GS_TASK(run)
+    {
+        volatile long turns = 0;
+        return gs_return_int(call, work(&turns, gs_arg_int(call, 0)) + sum(data, 10));
+    }
+"""
+WORK = "long work(volatile long *turns, long n) { while (*turns != n) ++*turns; return *turns; }\n"
+
+
+def test_several_sources_and_code_that_runs_early(cc: str, tmp_path: pathlib.Path) -> None:
+    source, more = tmp_path / "early.c", tmp_path / "work.c"
+    source.write_text(EARLY)
+    more.write_text(WORK)
+    library = Probe(build(cc, source, tmp_path / "early.so", str(more)))
+    assert library.run(100) == 104
+    task = gs.go(library.run, -1)
+    assert eventually(lambda: task.state == "running")
+    stopped(task)
+    assert library.run(100) == 104
 
 
 def test_a_program_may_use_the_library_without_pygostop(endless: Probe, run_python: Run) -> None:

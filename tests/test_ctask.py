@@ -463,6 +463,22 @@ UNWINDING = '''
 '''
 
 
+def test_ctrl_c_while_a_call_is_being_started_is_not_missed(probe_path: pathlib.Path, run_python: Run) -> None:
+    """The signal comes in C code, between two bytecodes, before there is a wait that it could interrupt."""
+    program = f"""
+        import ctypes, functools, signal, pygostop as gs
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        class Interrupts:
+            __index__ = staticmethod(functools.partial(getattr(ctypes.PyDLL(None), "raise"), signal.SIGINT))
+        try:
+            gs.CTask(ctypes.CDLL({str(probe_path)!r}).sleep_long)(Interrupts())
+        except KeyboardInterrupt:
+            print("interrupted", gs.all_tasks())
+    """
+    done = run_python(program)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted []\n", "")
+
+
 def test_ctrl_c_while_a_stopped_call_unwinds_is_raised_after_that(
     probe_path: pathlib.Path, run_python: Run
 ) -> None:

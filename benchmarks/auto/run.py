@@ -135,7 +135,8 @@ def main() -> int:
     parser.add_argument("--callgrind", action="store_true", help="count instructions too")
     asked = parser.parse_args()
     compilers = [found for name in asked.compilers if (found := shutil.which(name))]
-    if not compilers or not any(pathlib.Path(p, "stb/stb_image.h").exists() for p in ("/usr/include", "/usr/local/include")):
+    has_stb = any(pathlib.Path(p, "stb/stb_image.h").exists() for p in ("/usr/include", "/usr/local/include"))
+    if not compilers or not has_stb:
         print("needs gcc or clang, and libstb-dev", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory() as directory:

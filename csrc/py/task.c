@@ -120,6 +120,9 @@ int gs__py_task_wait(gs__py_task *self, gs_ctx *scope, int64_t deadline)
         return GS_OK;
     if (gs__py_may_block() < 0)
         return GS__PY_RAISED;
+    /* One that came while the task was being started interrupts no wait. */
+    if (!gs__task_current() && PyErr_CheckSignals() < 0)
+        return GS__PY_RAISED;
     do {
         PyThreadState *saved = gs__py_block_begin();
         code = gs__task_wait(self->task, scope, deadline);
