@@ -359,6 +359,7 @@ def configure(
     stack_size: int | None = None,
     grace: float | None = None,
     blocking_warning: float | None = None,
+    python_stack_size: int | None = None,
 ) -> None: ...
 
 # ---- asyncio: for pygostop/_aio.py ----

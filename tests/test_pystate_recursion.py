@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+import pygostop as gs
 
 # Each is run in a process of its own, as the failure to be shown is a crash.
 CASES = {
@@ -76,11 +79,16 @@ CASES = {
 }
 
 
+LEAST = (512 << 10) if sys.version_info >= (3, 12) else (8 << 20)
+
+
+@pytest.mark.parametrize("size", [None, LEAST, 32 << 20], ids=["as it is", "least", "large"])
 @pytest.mark.parametrize("name", CASES)
-def test_recursion_error_and_no_crash(name: str, run_python: Callable[..., Any]) -> None:
+def test_recursion_error_and_no_crash(name: str, size: int | None, run_python: Callable[..., Any]) -> None:
     body = textwrap.indent(textwrap.dedent(CASES[name]), "    ")
     done = run_python(f"""
 import pygostop as gs
+gs.configure(python_stack_size={size})
 
 def deep():
 {body}
@@ -98,6 +106,38 @@ print(gs.go(outer).result(50), gs.go(int, "7").result(10))
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.split()[0] in ("RecursionError", "ValueError"), done.stdout
     assert done.stdout.split()[1] == "7"
+
+
+def test_a_larger_stack_lets_c_code_recurse_deeper(run_python: Callable[..., Any]) -> None:
+    done = run_python("""
+        import pygostop as gs
+
+        def depth():
+            deepest = 0
+            def key(n):
+                nonlocal deepest
+                deepest = n
+                return sorted([n + 1], key=key)
+            try:
+                key(1)
+            except RecursionError:
+                return deepest
+
+        default = gs.go(depth).result(50)
+        gs.configure(python_stack_size=8 << 20)
+        print(gs.go(depth).result(50) / default)
+    """)
+    assert done.returncode == 0, done.stderr[-2000:]
+    ratio = float(done.stdout)
+    assert ratio > (2 if sys.version_info >= (3, 12) else 0.9)  # 3.11 counts levels, whatever the stack
+
+
+@pytest.mark.parametrize("bad", [0, -1, LEAST - 1, 1 << 40, 2**80])
+def test_a_stack_size_that_cannot_be_is_refused(bad: int) -> None:
+    with pytest.raises(ValueError, match=f"python_stack_size must be from {LEAST} to 67108864 bytes"):
+        gs.configure(python_stack_size=bad)
+    with pytest.raises(TypeError, match="python_stack_size must be an int or None, not str"):
+        gs.configure(python_stack_size="1")  # type: ignore[arg-type]
 
 
 def test_a_chain_of_objects_of_any_length_is_freed_in_a_task(run_python: Callable[..., Any]) -> None:

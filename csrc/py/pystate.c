@@ -13,13 +13,27 @@ enum {
     LEVEL_MOST = 4 << 10 /* of one level of C recursion: a sort in a key function takes two levels */
 };
 
+#if PY_VERSION_HEX < 0x030C0000
+static const size_t least_stack_size = (size_t)8 << 20;
+static size_t stack_size = (size_t)8 << 20;
+#else
+static const size_t least_stack_size = (size_t)512 << 10;
+static size_t stack_size = (size_t)1 << 20;
+#endif
+
 size_t gs__pystate_stack_size(void)
 {
-#if PY_VERSION_HEX < 0x030C0000
-    return (size_t)8 << 20;
-#else
-    return (size_t)1 << 20;
-#endif
+    return stack_size;
+}
+
+size_t gs__pystate_least_stack_size(void)
+{
+    return least_stack_size;
+}
+
+void gs__pystate_set_stack_size(size_t size)
+{
+    stack_size = size;
 }
 
 #if PY_VERSION_HEX >= 0x030E0000

@@ -65,8 +65,11 @@ enum {
 };
 _PyStackChunk *gs__pystate_root(const gs__stack *stack);
 
-/* The size of a stack on which the interpreter's own limits of recursion hold, or are made to. */
+/* The size of the stacks of tasks to come. Unless it is set, one on which the interpreter's own limits of
+ * recursion hold, or are made to; they are, from the least size on. */
 size_t gs__pystate_stack_size(void);
+size_t gs__pystate_least_stack_size(void);
+void gs__pystate_set_stack_size(size_t size);
 /* Fits the thread state's limits of C recursion to this stack; NULL: the thread's own. */
 void gs__pystate_limit(PyThreadState *thread, const gs__stack *stack);
 /* Releases what a task leaves in a thread state that goes on to be used. */

@@ -42,20 +42,21 @@ static int workers_from(PyObject *object, int *value)
     return 0;
 }
 
-static int stack_size_from(PyObject *object, size_t *value)
+/* `what` names the setting, whose stacks have `least` bytes or more. */
+static int stack_size_from(PyObject *object, const char *what, size_t least, size_t *value)
 {
     if (object == Py_None)
         return 0;
     if (!PyLong_Check(object)) {
-        PyErr_Format(PyExc_TypeError, "configure() stack_size must be an int or None, not %.100s",
+        PyErr_Format(PyExc_TypeError, "configure() %s must be an int or None, not %.100s", what,
                      Py_TYPE(object)->tp_name);
         return -1;
     }
     int overflow;
     long long n = PyLong_AsLongLongAndOverflow(object, &overflow);
-    if (overflow || n < 1 || gs__stack_class((size_t)n) < 0) {
-        PyErr_Format(PyExc_ValueError,
-                     "configure() stack_size must be bytes that a stack can have, not %R", object);
+    if (overflow || n < (long long)least || gs__stack_class((size_t)n) < 0) {
+        PyErr_Format(PyExc_ValueError, "configure() %s must be from %zu to %zu bytes, not %R", what,
+                     least, GS__STACK_MAX, object);
         return -1;
     }
     *value = (size_t)n;
@@ -66,18 +67,24 @@ static PyObject *configure(PyObject *Py_UNUSED(module), PyObject *const *args, P
                            PyObject *kwnames)
 {
     static const gs__py_params params = {
-        "configure", 0, 0, {"workers", "stack_size", "grace", "blocking_warning"}};
-    PyObject *given[4];
+        "configure",
+        0,
+        0,
+        {"workers", "stack_size", "grace", "blocking_warning", "python_stack_size"}};
+    PyObject *given[5];
     int workers = set_workers;
-    size_t stack_size = set_stack_size;
+    size_t stack_size = set_stack_size, python_stack_size = gs__pystate_stack_size();
     int64_t new_grace = grace, late_after = atomic_load(&gs__py_group.late_after);
     gs__py_drops_run();
     if (gs__py_args(&params, args, nargs, kwnames, given) < 0)
         return NULL;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 5; i++)
         if (!given[i])
             given[i] = Py_None;
-    if (workers_from(given[0], &workers) < 0 || stack_size_from(given[1], &stack_size) < 0 ||
+    if (workers_from(given[0], &workers) < 0 ||
+        stack_size_from(given[1], "stack_size", 1, &stack_size) < 0 ||
+        stack_size_from(given[4], "python_stack_size", gs__pystate_least_stack_size(),
+                        &python_stack_size) < 0 ||
         (given[2] != Py_None && gs__py_seconds(given[2], "configure() grace", &new_grace) < 0) ||
         (given[3] != Py_None &&
          gs__py_seconds(given[3], "configure() blocking_warning", &late_after) < 0))
@@ -92,6 +99,7 @@ static PyObject *configure(PyObject *Py_UNUSED(module), PyObject *const *args, P
     set_stack_size = stack_size;
     grace = new_grace;
     atomic_store(&gs__py_group.late_after, late_after);
+    gs__pystate_set_stack_size(python_stack_size);
     Py_RETURN_NONE;
 }
 
@@ -179,13 +187,15 @@ static PyMethodDef functions[] = {
     {"configure", (PyCFunction)(void (*)(void))configure, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR(
          "configure($module, /, *, workers=None, stack_size=None, grace=None,\n"
-         "          blocking_warning=None)\n--\n\n"
+         "          blocking_warning=None, python_stack_size=None)\n--\n\n"
          "Settings of the runtime; None leaves one as it is.\n\n"
          "workers: OS threads that run C tasks, by default PYGOSTOP_WORKERS or as many as cores.\n"
          "stack_size: of a C task in bytes, by default 256 KiB. Both before the first task or\n"
          "timer, else RuntimeError. grace: seconds that tasks get at exit, by default 1.\n"
          "blocking_warning: seconds that a Python task may keep its thread while others wait for\n"
-         "it before a BlockingWarning names its line, by default 0.25; math.inf: for ever.")},
+         "it before a BlockingWarning names its line, by default 0.25; math.inf: for ever.\n"
+         "python_stack_size: of the Python tasks started from then on, in bytes; by default 1 MiB\n"
+         "(8 MiB on CPython 3.11, and no less there). More of it lets C code recurse deeper.")},
     {NULL},
 };
 
