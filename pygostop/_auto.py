@@ -25,7 +25,9 @@ def _wrapper() -> str:
     words = [sys.executable or "python3", "-IS", str(Path(__file__).with_name("_auto_as.py"))]
     for word in words:
         if "," in word:
-            raise CompileError(f"gcc cannot make automatic checkpoints with a comma in the path {word!r}")
+            raise CompileError(
+                f"gcc cannot make automatic checkpoints with a comma in the path {word!r}"
+            )
     return ",".join(words)
 
 
@@ -41,6 +43,8 @@ def auto_flags(macros: str, include: str) -> list[str]:
     elif "#define __GNUC__ " in macros:
         how = ["-fsanitize-coverage=trace-pc", "-wrapper", _wrapper()]
     else:
-        raise CompileError("automatic checkpoints need gcc or clang, and this C compiler is neither")
+        raise CompileError(
+            "automatic checkpoints need gcc or clang, and this C compiler is neither"
+        )
     header = ["-I", include, "-include", str(Path(include, "pygostop_auto.h"))]
     return [*how, *header, *(f"-Wl,--wrap={name}" for name in ALLOCATOR)]

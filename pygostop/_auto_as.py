@@ -1,8 +1,8 @@
 """Puts the checkpoints into loops that gcc leaves out: those that do nothing at all, ``for (;;);``.
 
-gcc runs each of its programs through this one (``-wrapper``). Where it is the assembler's turn, a jump that can
-only come back to itself gets its call to the checkpoint; all else is started as it is. Such a loop has
-nothing that the call could spoil, but the stack has to be aligned.
+gcc runs each of its programs through this one (``-wrapper``). Where it is the assembler's turn, a
+jump that can only come back to itself gets its call to the checkpoint; all else is started as it is.
+Such a loop has nothing that the call could spoil, but the stack has to be aligned.
 """
 
 from __future__ import annotations
@@ -58,7 +58,13 @@ def mend(text: str) -> str:
             seen.add(at.line)
             at = block_at.get(at.target)
         if at and at.line == block.line:
-            call = _CALL_ARM if block.jump == "b" else _CALL_INTEL if ".intel_syntax" in text else _CALL_ATT
+            call = (
+                _CALL_ARM
+                if block.jump == "b"
+                else _CALL_INTEL
+                if ".intel_syntax" in text
+                else _CALL_ATT
+            )
             lines[block.line] = f"{call}\n{lines[block.line]}"
     return "\n".join(lines)
 

@@ -30,7 +30,9 @@ Build = Callable[..., pathlib.Path]
 
 def macros_of(cc: str) -> str:
     """What it defines by itself."""
-    return subprocess.run([cc, "-dM", "-E", "-x", "c", "/dev/null"], capture_output=True, text=True).stdout
+    return subprocess.run(
+        [cc, "-dM", "-E", "-x", "c", "/dev/null"], capture_output=True, text=True
+    ).stdout
 
 
 def build(
@@ -38,7 +40,15 @@ def build(
 ) -> pathlib.Path:
     """Compiles a library with automatic checkpoints."""
     words = ["-O2", "-g", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread", "-w", *flags]
-    command = [cc, *auto_flags(macros_of(cc), gs.get_include()), *words, str(source), "-o", str(library), *libraries]
+    command = [
+        cc,
+        *auto_flags(macros_of(cc), gs.get_include()),
+        *words,
+        str(source),
+        "-o",
+        str(library),
+        *libraries,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return library
@@ -59,7 +69,9 @@ def cc(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session", params=["-O0", "-O1", "-O2", "-O3"])
-def each_level(request: pytest.FixtureRequest, cc: str, tmp_path_factory: pytest.TempPathFactory) -> Probe:
+def each_level(
+    request: pytest.FixtureRequest, cc: str, tmp_path_factory: pytest.TempPathFactory
+) -> Probe:
     return Probe(build(cc, SOURCE, tmp_path_factory.mktemp("auto") / "endless.so", request.param))
 
 
@@ -171,7 +183,10 @@ class Mallinfo(ctypes.Structure):
 
     _fields_ = [
         (name, ctypes.c_size_t)
-        for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
     ]
 
 
@@ -391,12 +406,16 @@ EARLY = """
     #include <pygostop.h>
     #include <stdlib.h>
     #if defined(__x86_64__) && !defined(__clang__)
-    __attribute__((target_clones("avx2", "default")))  /* chosen while the library is being loaded */
+    __attribute__((target_clones("avx2", "default")))  /* chosen while it is being loaded */
     #endif
     long sum(const int *p, long n) { long s = 0; for (long i = 0; i < n; i++) s += p[i]; return s; }
     extern long work(volatile long *turns, long n);
     static int *data;
-    __attribute__((constructor)) static void begin(void) { data = calloc(10, sizeof *data); data[3] = 4; }
+    __attribute__((constructor)) static void begin(void)
+    {
+        data = calloc(10, sizeof *data);
+        data[3] = 4;
+    }
     __attribute__((destructor)) static void end(void) { free(data); }
     GS_TASK(run)
     {
@@ -432,7 +451,9 @@ def test_cplusplus_is_refused_with_the_reason(tmp_path: pathlib.Path) -> None:
     if not cxx:
         pytest.skip("there is no C++ compiler here")
     header = pathlib.Path(gs.get_include(), "pygostop_auto.h")
-    done = subprocess.run([cxx, "-x", "c++", "-fsyntax-only", str(header)], capture_output=True, text=True)
+    done = subprocess.run(
+        [cxx, "-x", "c++", "-fsyntax-only", str(header)], capture_output=True, text=True
+    )
     assert done.returncode != 0
     assert "runs no destructors" in done.stderr
 
@@ -473,5 +494,7 @@ def test_a_comma_in_the_path_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_the_assembler_gets_a_checkpoint_in_each_empty_loop(text: str, calls: int) -> None:
     assert mend(text).count("__sanitizer_cov_trace_pc") == calls
-    kept = [line for line in mend(text).split("\n") if "trace_pc" not in line and "$-16" not in line]
+    kept = [
+        line for line in mend(text).split("\n") if "trace_pc" not in line and "$-16" not in line
+    ]
     assert kept == text.split("\n")

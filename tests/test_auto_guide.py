@@ -1,4 +1,4 @@
-"""The program of docs/auto-checkpoints.md runs, and prints what it says; its lists are those of the code."""
+"""The program of docs/auto-checkpoints.md prints what it says, and its lists are the code's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ GUIDE = (HERE.parent / "docs" / "auto-checkpoints.md").read_text()
 
 def test_the_program_prints_what_the_guide_says() -> None:
     compiler()
-    programs = re.findall(r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+    programs = re.findall(
+        r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL
+    )
     assert len(programs) == 1
     program, output = programs[0]
     done = subprocess.run(
@@ -28,4 +30,6 @@ def test_the_program_prints_what_the_guide_says() -> None:
 
 def test_the_functions_of_the_allocator_are_all_named() -> None:
     known = GUIDE.split("These of the allocator are known")[1].split("\n\n")[0]
-    assert {name for name in ALLOCATOR if not name.startswith("__") and f"`{name}`" not in known} == set()
+    assert {
+        name for name in ALLOCATOR if not name.startswith("__") and f"`{name}`" not in known
+    } == set()

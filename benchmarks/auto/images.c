@@ -1,5 +1,5 @@
-/* images.c: a real single-file library, Debian's libstb-dev, at work: what run.py measures with and without
- * automatic checkpoints. The library is as it is shipped; this file only feeds it.
+/* images.c: a real single-file library, Debian's libstb-dev, at work: what run.py measures with and
+ * without automatic checkpoints. The library is as it is shipped; this file only feeds it.
  *
  * As a program (-DALONE) it does one kind of work, for callgrind:  images KIND TURNS */
 #define STB_IMAGE_IMPLEMENTATION
@@ -162,7 +162,8 @@ GS_TASK(edges)
     return gs_return_int(call, now() - begun);
 }
 
-/* Asks each of so many tasks to stop, 100 µs after it began: nanoseconds until each has ended, in the array. */
+/* Asks each of so many tasks to stop, 100 µs after it began: nanoseconds until each has ended, in
+ * the array. */
 static int spin(gs_call *call)
 {
     volatile int *begun = gs_arg_ptr(call, 0);

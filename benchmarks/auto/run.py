@@ -2,8 +2,8 @@
 
     python benchmarks/auto/run.py [--quick] [--callgrind] [--no-cost] [compiler ...]
 
-Needs pygostop installed, Debian's libstb-dev, and gcc or clang; with --callgrind valgrind, which counts
-instructions. Each compiler builds benchmarks/auto/images.c twice, alike but for the checkpoints.
+Needs pygostop installed, Debian's libstb-dev, and gcc or clang; with --callgrind valgrind, which
+counts instructions. Each compiler builds benchmarks/auto/images.c twice, alike but for the checkpoints.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class Libraries:
         self.plain, self.auto = (ctypes.CDLL(self.build(auto, "-shared")) for auto in (False, True))
 
     def build(self, auto: bool, *how: str) -> str:
-        output = os.path.join(self.directory, f"{os.path.basename(self.cc)}-{'auto' if auto else 'plain'}{len(how)}")
+        output = os.path.join(
+            self.directory, f"{os.path.basename(self.cc)}-{'auto' if auto else 'plain'}{len(how)}"
+        )
         flags = auto_flags(self.macros, gs.get_include()) if auto else ["-I", gs.get_include()]
         command = [self.cc, *PLAIN, *flags, *how, str(HERE / "images.c"), "-o", output, "-lm"]
         subprocess.run(command, check=True)
@@ -64,7 +66,14 @@ def instructions(program: str, kind: int) -> int:
     """What one turn takes."""
 
     def count(turns: int) -> int:
-        command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", program, str(kind), str(turns)]
+        command = [
+            "valgrind",
+            "--tool=callgrind",
+            "--callgrind-out-file=/dev/null",
+            program,
+            str(kind),
+            str(turns),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         found = re.search(r"Collected : (\d+)", done.stderr)
         if not found:
@@ -77,20 +86,28 @@ def instructions(program: str, kind: int) -> int:
 def show_cost(libraries: Libraries, seconds: float, callgrind: bool) -> None:
     name = os.path.basename(libraries.cc)
     for kind, work in enumerate(KINDS):
-        plain, auto = (per_turn(library, kind, seconds) for library in (libraries.plain, libraries.auto))
+        plain, auto = (
+            per_turn(library, kind, seconds) for library in (libraries.plain, libraries.auto)
+        )
         line = f"| {name} | {work} | {plain:.0f} | {auto:.0f} | {auto / plain:.2f} |"
         if callgrind:
-            before, after = (instructions(libraries.build(auto, "-DALONE", "-g"), kind) for auto in (False, True))
+            before, after = (
+                instructions(libraries.build(auto, "-DALONE", "-g"), kind) for auto in (False, True)
+            )
             line += f" {before:,} | {after:,} | {after / before:.2f} |"
         print(line, flush=True)
     turns = int(seconds * 1e8)
     plain, auto = (per_edge(library, turns) for library in (libraries.plain, libraries.auto))
-    print(f"| {name} | one turn of an empty loop, ns | {plain:.2f} | {auto:.2f} | +{auto - plain:.2f} ns |")
+    print(
+        f"| {name} | one turn of an empty loop, ns | {plain:.2f} | {auto:.2f} | +{auto - plain:.2f} ns |"
+    )
 
 
 def show_costs(built: list[Libraries], seconds: float, callgrind: bool) -> None:
     counts = (" instructions | with | ratio |", "---|---|---|") if callgrind else ("", "")
-    print(f"| compiler | work | µs | with checkpoints | ratio |{counts[0]}\n|---|---|---|---|---|{counts[1]}")
+    print(
+        f"| compiler | work | µs | with checkpoints | ratio |{counts[0]}\n|---|---|---|---|---|{counts[1]}"
+    )
     for libraries in built:
         show_cost(libraries, seconds, callgrind)
     print()
@@ -104,7 +121,9 @@ def quantiles(samples: list[int]) -> str:
 
 def from_python(library: ctypes.CDLL, n: int) -> list[int]:
     """Nanoseconds from Task.cancel() to the end, seen by the thread that asked."""
-    gs.CTask(library.measure)(0, 1)  # returns, so that what it prepares is not freed with a task that is left
+    gs.CTask(library.measure)(
+        0, 1
+    )  # returns, so that what it prepares is not freed with a task that is left
     forever = gs.CTask(library.forever)
     took = []
     for i in range(n):
@@ -124,18 +143,27 @@ def show_latency(libraries: Libraries, n: int) -> None:
     gs.CTask(libraries.auto.cancel_many)(took)
     name = os.path.basename(libraries.cc)
     print(f"| {name} | a task asks, and joins | {quantiles(took.tolist())} |")
-    print(f"| {name} | Python asks, and waits; stb at work | {quantiles(from_python(libraries.auto, n))} |", flush=True)
+    print(
+        f"| {name} | Python asks, and waits; stb at work | {quantiles(from_python(libraries.auto, n))} |",
+        flush=True,
+    )
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("compilers", nargs="*", default=["gcc", "clang"], help="gcc and clang, where they are")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "compilers", nargs="*", default=["gcc", "clang"], help="gcc and clang, where they are"
+    )
     parser.add_argument("--quick", action="store_true", help="a tenth of the time")
     parser.add_argument("--no-cost", action="store_true", help="only how soon they stop a task")
     parser.add_argument("--callgrind", action="store_true", help="count instructions too")
     asked = parser.parse_args()
     compilers = [found for name in asked.compilers if (found := shutil.which(name))]
-    has_stb = any(pathlib.Path(p, "stb/stb_image.h").exists() for p in ("/usr/include", "/usr/local/include"))
+    has_stb = any(
+        pathlib.Path(p, "stb/stb_image.h").exists() for p in ("/usr/include", "/usr/local/include")
+    )
     if not compilers or not has_stb:
         print("needs gcc or clang, and libstb-dev", file=sys.stderr)
         return 1
@@ -144,7 +172,9 @@ def main() -> int:
         print(f"load {os.getloadavg()[0]:.2f}, {os.cpu_count()} cores\n")
         if not asked.no_cost:
             show_costs(built, 0.1 if asked.quick else 1.0, asked.callgrind)
-        print("| compiler | cancel to the task's end, µs | p50 | p99 | most |\n|---|---|---|---|---|")
+        print(
+            "| compiler | cancel to the task's end, µs | p50 | p99 | most |\n|---|---|---|---|---|"
+        )
         for libraries in built:
             show_latency(libraries, 100 if asked.quick else 1000)
     return 0

@@ -1,13 +1,15 @@
-/* auto.h: checkpoints that a compiler put into C code (pygostop_auto.h), and leaving that code for good.
+/* auto.h: checkpoints that a compiler put into C code (pygostop_auto.h), and leaving that code for
+ * good.
  *
  * An automatic task is one whose stack may be left wherever such a checkpoint is; it says so itself
  * (gs_auto_begin), or was started by one. What always holds:
- *  - `pending` is the number of automatic tasks that are to leave: asked to stop, not under a shield, and not
- *    yet at their end. It is what the checkpoints of all libraries load, so they cost next to nothing
- *    while it is 0.
- *  - gs_task.automatic and .to_leave change with the task's lock held; the task itself reads them without.
- *  - A task leaves only from its own code: not from a defer, nor from a hook of gs_on_cancel, whoever's
- *    it is, that happens to run on its stack. */
+ *  - `pending` is the number of automatic tasks that are to leave: asked to stop, not under a
+ *    shield, and not yet at their end. It is what the checkpoints of all libraries load, so they
+ *    cost next to nothing while it is 0.
+ *  - gs_task.automatic and .to_leave change with the task's lock held; the task itself reads them
+ *    without.
+ *  - A task leaves only from its own code: not from a defer, nor from a hook of gs_on_cancel,
+ *    whoever's it is, that happens to run on its stack. */
 #ifndef GS__AUTO_H
 #define GS__AUTO_H
 

@@ -1,5 +1,5 @@
-/* blocks.c: see blocks.h. A shard is one or several megabytes of addresses: an allocator gives each thread
- * memory from a place of its own, so threads seldom meet at a shard. */
+/* blocks.c: see blocks.h. A shard is one or several megabytes of addresses: an allocator gives each
+ * thread memory from a place of its own, so threads seldom meet at a shard. */
 #include "blocks.h"
 
 #include <stdlib.h>
@@ -159,7 +159,8 @@ bool gs__blocks_disown(void *block)
 
 /* ---- the end ---- */
 
-/* Takes the entry that the task made last off its list in one shard, and gives its block; NULL: none. */
+/* Takes the entry that the task made last off its list in one shard, and gives its block; NULL:
+ * none. */
 static void *take_one(shard *s, gs__list *list)
 {
     void *block = NULL;

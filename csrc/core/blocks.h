@@ -1,12 +1,14 @@
 /* blocks.h: which task allocated which block of memory, for code whose stack may be left for good.
  *
- * A block is known from gs__blocks_own until it is freed, given away or its task ends. Blocks stay as the
- * allocator made them: what is noted of them is in a table beside, so that anybody may free any block.
+ * A block is known from gs__blocks_own until it is freed, given away or its task ends. Blocks stay
+ * as the allocator made them: what is noted of them is in a table beside, so that anybody may free
+ * any block.
  *
  * What always holds:
- *  - The table is in shards by address, each with a lock that guards all of it: its entries, and the
- *    list of each task's entries in it. A task's list is added to by the task itself only.
- *  - An entry is taken off the table before its block is freed: the address may be another's at once.
+ *  - The table is in shards by address, each with a lock that guards all of it: its entries, and
+ *    the list of each task's entries in it. A task's list is added to by the task itself only.
+ *  - An entry is taken off the table before its block is freed: the address may be another's at
+ *    once.
  *  - The locks are leaves. */
 #ifndef GS__BLOCKS_H
 #define GS__BLOCKS_H

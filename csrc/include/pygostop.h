@@ -490,11 +490,11 @@ static inline void gs_shield_end(gs_call *call)
 }
 
 /* ---- stopping code that has no checkpoints ----
- * Code that is compiled with pygostop_auto.h has one on each of its edges, and a task that is asked to stop
- * is left there for good: docs/auto-checkpoints.md. Without it these do nothing. */
+ * Code that is compiled with pygostop_auto.h has one on each of its edges, and a task that is asked
+ * to stop is left there for good: docs/auto-checkpoints.md. Without it these do nothing. */
 
-/* From here on the task may be left on any edge of such code, and so may the tasks that it starts. GS_TASK
- * begins with it; a task that is defined otherwise, or elsewhere, calls it in a function of
+/* From here on the task may be left on any edge of such code, and so may the tasks that it starts.
+ * GS_TASK begins with it; a task that is defined otherwise, or elsewhere, calls it in a function of
  * each library that it may be left in. */
 static inline void gs_auto_begin(gs_call *call)
 {
@@ -504,7 +504,8 @@ static inline void gs_auto_begin(gs_call *call)
     (void)call;
 #endif
 }
-/* The block, which malloc or its like gave, is not to be freed when a task is left. Gives it back. */
+/* The block, which malloc or its like gave, is not to be freed when a task is left. Gives it
+ * back. */
 static inline void *gs_keep(gs_call *call, void *block)
 {
     return call->api->keep(call, block);

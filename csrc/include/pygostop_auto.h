@@ -1,15 +1,17 @@
 /* pygostop_auto.h: makes every edge of a C source a checkpoint, without a change to it.
  *
- * To be included before all else, with the compiler told to call out on every edge, and the linker to
- * send the library's allocations through here (pygostop._auto has the flags):
+ * To be included before all else, with the compiler told to call out on every edge, and the linker
+ * to send the library's allocations through here (pygostop._auto has the flags):
  *
  *     gcc -fsanitize-coverage=trace-pc -include pygostop_auto.h … -Wl,--wrap=malloc …
  *
- * A task of the library that is asked to stop is then left for good at its next edge: its defers run, and what
- * it allocated and has not freed is freed. What that is safe for: docs/auto-checkpoints.md.
+ * A task of the library that is asked to stop is then left for good at its next edge: its defers
+ * run, and what it allocated and has not freed is freed. What that is safe for:
+ * docs/auto-checkpoints.md.
  *
- * It includes nothing, as the source may define what changes the system's headers, and its functions are
- * in every object, the linker taking one of each. None of them is itself a checkpoint. */
+ * It includes nothing, as the source may define what changes the system's headers, and its
+ * functions are in every object, the linker taking one of each. None of them is itself a
+ * checkpoint. */
 #ifndef PYGOSTOP_AUTO_H
 #define PYGOSTOP_AUTO_H
 #pragma GCC system_header
@@ -61,8 +63,8 @@ GS__AUTO_HERE void __sanitizer_cov_trace_pc(void)
 }
 
 /* ---- the allocator ----
- * What one of these gives is the running task's until it is freed, by whichever of them; a task that returns
- * leaves what it has as it is. */
+ * What one of these gives is the running task's until it is freed, by whichever of them; a task that
+ * returns leaves what it has as it is. */
 
 #define GS__AUTO_REAL(type, name, ...)                            \
     extern __attribute__((weak)) type __real_##name(__VA_ARGS__); \
@@ -107,7 +109,8 @@ GS__AUTO_REAL(void *, calloc, GS__AUTO_SIZE n, GS__AUTO_SIZE size)
     return gs__auto_own(__real_calloc(n, size));
 }
 
-/* A block that was nobody's stays so. One that cannot be noted again stays the caller's, unnoted. */
+/* A block that was nobody's stays so. One that cannot be noted again stays the caller's,
+ * unnoted. */
 GS__AUTO_REAL(void *, realloc, void *block, GS__AUTO_SIZE size)
 {
     int owned = gs__auto_disown(block);

@@ -1,4 +1,5 @@
-/* auto-unit.c: C that is compiled with automatic checkpoints, in a library of its own, for test-auto.c. */
+/* auto-unit.c: C that is compiled with automatic checkpoints, in a library of its own, for
+ * test-auto.c. */
 #define _GNU_SOURCE
 #include "auto-unit.h"
 

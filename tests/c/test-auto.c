@@ -1,4 +1,5 @@
-/* test-auto.c: automatic checkpoints, on the core. What compilers make of loops: tests/test_auto.py. */
+/* test-auto.c: automatic checkpoints, on the core. What compilers make of loops:
+ * tests/test_auto.py. */
 #define _GNU_SOURCE
 #include "auto-unit.h"
 #include "auto.h"

@@ -1,5 +1,6 @@
-/* endless.c: C as people write it, that knows nothing of stopping: loops without an end, of every kind, and
- * work that keeps memory. Its tasks are at the end. Compiled with pygostop_auto.h before it. */
+/* endless.c: C as people write it, that knows nothing of stopping: loops without an end, of every
+ * kind, and work that keeps memory. Its tasks are at the end. Compiled with pygostop_auto.h before
+ * it. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <setjmp.h>
