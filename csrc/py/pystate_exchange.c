@@ -125,6 +125,11 @@ int gs__pystate_run(gs__pystates *states, const gs__stack *stack, gs__pystate **
     gs__pystate_limit(states->thread, stack);
     *where = &state;
     body(arg);
+#if PY_VERSION_HEX >= 0x030E0000
+    _PyThreadStateImpl *whole = (_PyThreadStateImpl *)states->thread;
+    Py_CLEAR(whole->asyncio_running_loop);
+    Py_CLEAR(whole->asyncio_running_task);
+#endif
     gs__pystate_forget(states->thread);
     gs__pystate_switch(states, states->own);
     *where = NULL;
