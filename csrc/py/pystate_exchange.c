@@ -4,10 +4,19 @@
  * without an allocation, and its end leaves nothing behind.
  *
  * A fresh state owes nothing to the one loaded before. Each has an `id` of its own, which is what the
- * interpreter's caches of context variables go by: nothing has to be stepped at a switch. */
+ * interpreter's caches of context variables go by: nothing has to be stepped at a switch.
+ *
+ * From 3.14 asyncio keeps the running loop and its current task in the private part of a thread state,
+ * behind the public one: they are a task's own too. */
 #include "pystate.h"
 
 #ifdef GS__PYSTATE_EXCHANGE
+
+#if PY_VERSION_HEX >= 0x030E0000
+#define Py_BUILD_CORE 1
+#include <internal/pycore_tstate.h>
+#undef Py_BUILD_CORE
+#endif
 
 /* clang-format off */
 #if PY_VERSION_HEX >= 0x030E0000
@@ -37,6 +46,9 @@ struct gs__pystate {
 #undef MEMBER
     int depth;              /* Python frames: the limit may change while they are parked */
     const gs__stack *stack; /* NULL: the thread's own */
+#if PY_VERSION_HEX >= 0x030E0000
+    PyObject *running_loop, *running_task; /* asyncio's */
+#endif
 #if PY_VERSION_HEX < 0x030D0000
     _PyCFrame root;
 #endif
@@ -50,6 +62,11 @@ static void save(gs__pystate *state, const PyThreadState *thread)
     FIELDS(SAVE)
 #undef SAVE
     state->depth = thread->py_recursion_limit - thread->py_recursion_remaining;
+#if PY_VERSION_HEX >= 0x030E0000
+    const _PyThreadStateImpl *whole = (const _PyThreadStateImpl *)thread;
+    state->running_loop = whole->asyncio_running_loop;
+    state->running_task = whole->asyncio_running_task;
+#endif
 }
 
 static void load(const gs__pystate *state, PyThreadState *thread)
@@ -59,6 +76,9 @@ static void load(const gs__pystate *state, PyThreadState *thread)
 #undef LOAD
     thread->py_recursion_remaining = thread->py_recursion_limit - state->depth;
 #if PY_VERSION_HEX >= 0x030E0000
+    _PyThreadStateImpl *whole = (_PyThreadStateImpl *)thread;
+    whole->asyncio_running_loop = state->running_loop;
+    whole->asyncio_running_task = state->running_task;
     gs__pystate_limit(thread, state->stack);
 #endif
 }
@@ -110,6 +130,11 @@ int gs__pystate_run(gs__pystates *states, const gs__stack *stack, gs__pystate **
     gs__pystate_limit(states->thread, stack);
     *where = &state;
     body(arg);
+#if PY_VERSION_HEX >= 0x030E0000
+    _PyThreadStateImpl *whole = (_PyThreadStateImpl *)states->thread;
+    Py_CLEAR(whole->asyncio_running_loop);
+    Py_CLEAR(whole->asyncio_running_task);
+#endif
     gs__pystate_forget(states->thread);
     gs__pystate_switch(states, states->own);
     *where = NULL;
