@@ -350,3 +350,38 @@ def test_monitoring_sees_into_tasks() -> None:
         monitoring.register_callback(tool, monitoring.events.PY_START, None)
         monitoring.free_tool_id(tool)
     assert "watched" in seen
+
+
+def test_each_task_has_a_running_loop_of_its_own() -> None:
+    """Two tasks of one worker, each in asyncio.run, whose coroutines park the task."""
+    import asyncio
+
+    inside: gs.Chan[None] = gs.Chan()
+
+    async def main(n: int) -> tuple[int, bool]:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        for _ in range(10):
+            gs.checkpoint()  # the other one goes on, in its loop
+            await asyncio.sleep(0)
+        if n == 0:
+            inside.send(None)  # and one begins while this one is inside
+        return n, (loop, task) == (asyncio.get_running_loop(), asyncio.current_task())
+
+    def run(n: int) -> tuple[int, bool]:
+        return asyncio.run(main(n))
+
+    first, second = gs.go(run, 0), gs.go(run, 1)
+    assert second.result(WAIT) == (1, True)
+    third = gs.go(run, 2)
+    assert third.result(WAIT) == (2, True)
+    inside.recv(WAIT)
+    assert first.result(WAIT) == (0, True)
+
+    def has_none() -> bool:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return True
+        return False
+
+    assert gs.go(has_none).result(WAIT)
