@@ -6,13 +6,13 @@
  * A fresh state owes nothing to the one loaded before. Each has an `id` of its own, which is what the
  * interpreter's caches of context variables go by: nothing has to be stepped at a switch.
  *
- * From 3.14 asyncio keeps the running loop and its current task in the private part of a thread state,
- * behind the public one: they are a task's own too. */
+ * From 3.13 asyncio keeps the running loop, from 3.14 its current task too, in the private part of a
+ * thread state, behind the public one: they are a task's own as well. */
 #include "pystate.h"
 
 #ifdef GS__PYSTATE_EXCHANGE
 
-#if PY_VERSION_HEX >= 0x030E0000
+#if PY_VERSION_HEX >= 0x030D0000
 #define Py_BUILD_CORE 1
 #include <internal/pycore_tstate.h>
 #undef Py_BUILD_CORE
@@ -38,6 +38,15 @@
     X(current_exception) X(exc_info) X(exc_state) X(dict) X(context) X(context_ver) X(id) \
     X(coroutine_origin_tracking_depth) X(async_gen_firstiter) X(async_gen_finalizer) \
     X(datastack_chunk) X(datastack_top) X(datastack_limit)
+
+/* References, in the private part. */
+#if PY_VERSION_HEX >= 0x030E0000
+#define PRIVATE_FIELDS(X) X(asyncio_running_loop) X(asyncio_running_task)
+#elif PY_VERSION_HEX >= 0x030D0000
+#define PRIVATE_FIELDS(X) X(asyncio_running_loop)
+#else
+#define PRIVATE_FIELDS(X)
+#endif
 /* clang-format on */
 
 struct gs__pystate {
@@ -46,9 +55,9 @@ struct gs__pystate {
 #undef MEMBER
     int depth;              /* Python frames: the limit may change while they are parked */
     const gs__stack *stack; /* NULL: the thread's own */
-#if PY_VERSION_HEX >= 0x030E0000
-    PyObject *running_loop, *running_task; /* asyncio's */
-#endif
+#define MEMBER(field) PyObject *field;
+    PRIVATE_FIELDS(MEMBER)
+#undef MEMBER
 #if PY_VERSION_HEX < 0x030D0000
     _PyCFrame root;
 #endif
@@ -61,12 +70,10 @@ static void save(gs__pystate *state, const PyThreadState *thread)
 #define SAVE(field) state->field = thread->field;
     FIELDS(SAVE)
 #undef SAVE
+#define SAVE(field) state->field = ((const _PyThreadStateImpl *)thread)->field;
+    PRIVATE_FIELDS(SAVE)
+#undef SAVE
     state->depth = thread->py_recursion_limit - thread->py_recursion_remaining;
-#if PY_VERSION_HEX >= 0x030E0000
-    const _PyThreadStateImpl *whole = (const _PyThreadStateImpl *)thread;
-    state->running_loop = whole->asyncio_running_loop;
-    state->running_task = whole->asyncio_running_task;
-#endif
 }
 
 static void load(const gs__pystate *state, PyThreadState *thread)
@@ -74,11 +81,11 @@ static void load(const gs__pystate *state, PyThreadState *thread)
 #define LOAD(field) thread->field = state->field;
     FIELDS(LOAD)
 #undef LOAD
+#define LOAD(field) ((_PyThreadStateImpl *)thread)->field = state->field;
+    PRIVATE_FIELDS(LOAD)
+#undef LOAD
     thread->py_recursion_remaining = thread->py_recursion_limit - state->depth;
 #if PY_VERSION_HEX >= 0x030E0000
-    _PyThreadStateImpl *whole = (_PyThreadStateImpl *)thread;
-    whole->asyncio_running_loop = state->running_loop;
-    whole->asyncio_running_task = state->running_task;
     gs__pystate_limit(thread, state->stack);
 #endif
 }
@@ -130,11 +137,9 @@ int gs__pystate_run(gs__pystates *states, const gs__stack *stack, gs__pystate **
     gs__pystate_limit(states->thread, stack);
     *where = &state;
     body(arg);
-#if PY_VERSION_HEX >= 0x030E0000
-    _PyThreadStateImpl *whole = (_PyThreadStateImpl *)states->thread;
-    Py_CLEAR(whole->asyncio_running_loop);
-    Py_CLEAR(whole->asyncio_running_task);
-#endif
+#define CLEAR(field) Py_CLEAR(((_PyThreadStateImpl *)states->thread)->field);
+    PRIVATE_FIELDS(CLEAR)
+#undef CLEAR
     gs__pystate_forget(states->thread);
     gs__pystate_switch(states, states->own);
     *where = NULL;
