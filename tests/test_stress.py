@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+
+import pytest
 
 from support import HERE
 
@@ -19,8 +22,14 @@ def test_a_storm_accounts_for_every_value() -> None:
     assert "all accounted for" in done.stdout
 
 
-def test_memory_is_flat_over_a_hundred_thousand_tasks(run_python) -> None:
+def test_memory_is_flat_over_a_hundred_thousand_tasks(
+    run_python, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Objects and resident pages, of tasks that end, fail, are cancelled, and are members of groups."""
+    # What was freed is not to count: AddressSanitizer keeps up to 256 MB of it back.
+    options = os.environ.get("ASAN_OPTIONS", "")
+    small = "quarantine_size_mb=1:thread_local_quarantine_size_kb=64"
+    monkeypatch.setenv("ASAN_OPTIONS", f"{options}:{small}")
     done = run_python("""
         import gc, os, sys
         import pygostop as gs
@@ -56,6 +65,7 @@ def test_memory_is_flat_over_a_hundred_thousand_tasks(run_python) -> None:
             before = ten_thousand()
         for _ in range(10):
             after = ten_thousand()
-        print(after[0] - before[0] < 500, after[1] - before[1] < 1 << 20, after, before)
+        # 48 bytes a task would be more; one more worker, which a busy machine brings about, is less.
+        print(after[0] - before[0] < 500, after[1] - before[1] < 4 << 20, after, before)
     """)
     assert done.stdout.startswith("True True"), done
