@@ -19,7 +19,7 @@ import pytest
 
 import pygostop as gs
 from programs import directory_open_to_all
-from pygostop import _cache
+from pygostop import _cache, _native
 from support import compiler, eventually
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -229,7 +229,7 @@ def test_a_directory_for_temporary_files_that_others_rule_is_refused(
 def test_a_directory_of_the_process_that_was_cleared_away_is_made_anew(run_python: Run) -> None:
     done = run_python("""
         import os
-        from pygostop import _cache
+        from pygostop import _cache, _native
         first = _cache.process_directory()
         assert _cache.process_directory() == first
         os.rmdir(first)
@@ -243,7 +243,7 @@ def test_a_directory_of_the_process_that_was_cleared_away_is_made_anew(run_pytho
 def test_a_directory_of_another_user_under_its_name_is_not_used(run_python: Run) -> None:
     done = run_python(f"""
         import os
-        from pygostop import _cache
+        from pygostop import _cache, _native
         first = _cache.process_directory()
         os.rmdir(first)
         os.mkdir(first)
@@ -259,7 +259,7 @@ def test_a_directory_of_another_user_under_its_name_is_not_used(run_python: Run)
 def test_after_giving_up_root_another_directory_is_used() -> None:
     program = f"""
         import os
-        from pygostop import _cache
+        from pygostop import _cache, _native
         of_root = _cache.process_directory()
         os.seteuid({MALLORY})
         own = _cache.process_directory()
@@ -345,6 +345,26 @@ def test_a_process_that_is_killed_leaves_no_library(
     assert list(cache.glob("*.so")) == []
     monkeypatch.delenv("CC")
     assert run_python(COMPILES).stdout.endswith(" 8\n")
+
+
+# ---- load() ----
+
+
+def test_a_file_that_is_replaced_after_it_was_read_is_not_loaded(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tasks.so"
+    path.write_bytes(pathlib.Path(gs.compile(SOURCE).path).read_bytes())
+    other = pathlib.Path(gs.compile(SOURCE.replace("2 *", "3 *")).path).read_bytes()
+    copy = _native._copy
+
+    def replace_and_copy(path: str, data: bytes) -> str | None:
+        pathlib.Path(path).write_bytes(other)
+        return copy(path, data)
+
+    monkeypatch.setattr(_native, "_copy", replace_and_copy)
+    assert gs.load(path).twice(4) == 8
+    assert path.read_bytes() == other
 
 
 # ---- the compiler ----

@@ -64,9 +64,20 @@ def test_each_promise_names_tests_that_are_there(row: str) -> None:
     assert [name for name in names if not exists(name.strip("`"))] == []
 
 
-def test_the_tests_that_the_text_names_are_there() -> None:
-    names = re.findall(r"`(\w+\.py::\w+)`", GUIDE.replace("test_x.py::test_y", ""))
+@pytest.mark.parametrize("guide", ["guarantees.md", "security.md"])
+def test_the_tests_that_the_text_names_are_there(guide: str) -> None:
+    text = (HERE.parent / "docs" / guide).read_text().replace("test_x.py::test_y", "")
+    names = re.findall(r"`(\w+\.py::\w+)`", text)
     assert names and [name for name in names if not exists(name)] == []
+
+
+def test_each_variable_of_the_environment_that_is_read_is_told() -> None:
+    text = (HERE.parent / "docs" / "security.md").read_text()
+    package = HERE.parent / "pygostop"
+    python = "".join(path.read_text() for path in package.glob("*.py"))
+    core = "".join(path.read_text() for path in SOURCE.rglob("*.c"))
+    read = re.findall(r'environ(?:\.get\(|\[)"(\w+)"', python) + re.findall(r'getenv\("(\w+)"', core)
+    assert read and [name for name in read if f"`{name}`" not in text] == []
 
 
 # ---- the calls of the Python API ----
