@@ -1,19 +1,23 @@
 """Directories for shared libraries that this process makes: the user's cache, and one of its own.
 
 What always holds: a directory that is used here belongs to the user, is no symbolic link, cannot be
-written by anybody else (root aside), and lies where nobody else can put another in its place. A
-file in the cache appears by a rename, whole, and ends in a digest of itself: what was torn by a
-crash is not found. So any number of processes and threads may use the cache at once, and anybody
-may empty it.
+written by anybody else (root aside), and lies where nobody else can put another in its place: each
+directory that leads there belongs to the user or to root, and others cannot write to it, or it is
+sticky. It is used by its real path, so that no symbolic link is followed once that was seen. A file
+in the cache appears by a rename, whole, and ends in a digest of itself: what was torn by a crash is
+not found. So any number of processes and threads may use the cache at once, and anybody may empty
+it; and what was looked at is what is loaded, as nobody else can change it in between.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import grp
 import hashlib
 import logging
 import os
+import pwd
 import shutil
 import stat
 import tempfile
@@ -35,19 +39,67 @@ def _mode(found: os.stat_result) -> str:
     return f"mode {stat.S_IMODE(found.st_mode):04o}"
 
 
-def _parent_fault(path: str) -> str | None:
-    """Where others may replace what is at path, by renaming what leads there; None: nowhere."""
-    while True:
-        path, name = os.path.split(path)
-        found = os.stat(path)
-        if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
-            return f"lies in {path!r}, which everybody can write to ({_mode(found)})"
-        if not name:
-            return None
+def _is_unknown(uid: int) -> bool:
+    """Whether that stands for any user whom the namespace of this process does not know.
+
+    Who made the namespace answers for what it shows of them, such as root's directories.
+    """
+    try:
+        with open("/proc/self/uid_map") as known, open("/proc/sys/kernel/overflowuid") as unknown:
+            return known.read().split() != ["0", "0", "4294967295"] and uid == int(unknown.read())
+    except OSError:
+        return False
+
+
+def _is_trusted(uid: int) -> bool:
+    return uid in (0, os.geteuid()) or _is_unknown(uid)
+
+
+def _is_for_owner(path: str, found: os.stat_result) -> bool:
+    """Whether the group that may write there is the owner's own, and nobody else is in it."""
+    try:
+        owner, group = pwd.getpwuid(found.st_uid), grp.getgrgid(found.st_gid)
+        # The mode does not tell the group from those that an access list names.
+        listed = hasattr(os, "listxattr") and "system.posix_acl_access" in os.listxattr(path)
+    except (KeyError, OSError):
+        return False
+    return (
+        not listed
+        and found.st_gid == owner.pw_gid
+        and group.gr_name == owner.pw_name
+        and set(group.gr_mem) <= {owner.pw_name}
+    )
+
+
+def _place_fault(place: str) -> str | None:
+    """Why others could put something else in the place of what is in a directory, or of itself."""
+    for found in (os.lstat(place), os.stat(place)):  # where it is a symbolic link, they differ
+        if not _is_trusted(found.st_uid):
+            return f"lies in {place!r}, which belongs to user {found.st_uid}"
+    if found.st_mode & stat.S_ISVTX:
+        return None
+    if found.st_mode & stat.S_IWOTH:
+        return f"lies in {place!r}, which everybody can write to ({_mode(found)})"
+    if found.st_mode & stat.S_IWGRP and not _is_for_owner(place, found):
+        return f"lies in {place!r}, which group {found.st_gid} can write to ({_mode(found)})"
+    return None
+
+
+def _way(path: str) -> list[str]:
+    """The directories that lead to an absolute path, from the root: when one is looked at, those
+    before it hold."""
+    way: list[str] = []
+    while path != (path := os.path.dirname(path)):
+        way.insert(0, path)
+    return way
 
 
 def _fault(path: str) -> str | None:
-    """Why the directory at path, an absolute one, cannot be used, in words; None: it can."""
+    """Why the directory at path, a real and absolute one, cannot be used, in words; None: it can."""
+    for place in _way(path):
+        fault = _place_fault(place)
+        if fault:
+            return fault
     found = os.lstat(path)
     if stat.S_ISLNK(found.st_mode):
         return "is a symbolic link; it must be a directory itself"
@@ -64,7 +116,7 @@ def _fault(path: str) -> str | None:
         return "lies on a file system that is mounted read-only"
     if flags & getattr(os, "ST_NOEXEC", 0):
         return "lies on a file system that is mounted noexec: no code can be loaded from there"
-    return _parent_fault(os.path.realpath(path))
+    return None
 
 
 # ---- where the cache is to be ----
@@ -77,20 +129,36 @@ def _chosen() -> tuple[str, bool]:
         return os.path.abspath(asked), True
     base = os.environ.get("XDG_CACHE_HOME", "")
     if not os.path.isabs(base):  # as the XDG specification has it, for what is relative too
-        base = os.path.join(os.path.expanduser("~"), ".cache")
-    return os.path.join(base, "pygostop"), False
+        home = os.path.expanduser("~") if os.environ.get("HOME") != "" else ""
+        base = os.path.join(home, ".cache")
+    return os.path.normpath(os.path.join(base, "pygostop")), False
 
 
-def _make_cache(path: str) -> str | None:
-    """Makes the directory, with mode 0700, where there is none. Why it cannot be used, or None."""
+def _make_directory(path: str) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+
+
+def _make_cache(path: str) -> tuple[str, str | None]:
+    """Makes the directory, with mode 0700, where there is none, and those that lead to it.
+
+    Its real path, and why it cannot be used, or None. Nothing is made below a directory that is
+    somebody else's.
+    """
     if not os.path.isabs(path):
-        return "is not an absolute path: this user has no home directory"
+        return path, "is not an absolute path: this user has no home directory"
     try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        os.makedirs(path, mode=0o700, exist_ok=True)
-        return _fault(path)
+        for place in _way(path):
+            _make_directory(place)
+            fault = _place_fault(place)
+            if fault:
+                return path, fault
+        directory, name = os.path.split(path)
+        path = os.path.join(os.path.realpath(directory), name)
+        _make_directory(path)
+        return path, _fault(path)
     except OSError as error:
-        return f"cannot be used: {error}"
+        return path, f"cannot be used: {error}"
 
 
 # ---- a directory of this process ----
@@ -99,18 +167,27 @@ _lock = threading.Lock()  # guards _own
 _own: tuple[int, str] | None = None  # of which process, and where
 
 
+def _is_good(own: tuple[int, str]) -> bool:
+    """Not that of a parent that forked, and there still: old temporary files may be cleared away,
+    and anybody may make others of the same names then."""
+    try:
+        return own[0] == os.getpid() and _fault(own[1]) is None
+    except OSError:
+        return False
+
+
 def _remove_own() -> None:
-    if _own and _own[0] == os.getpid():
+    if _own and _is_good(_own):
         shutil.rmtree(_own[1], ignore_errors=True)
 
 
 def _make_own() -> str:
-    cache, _ = _chosen()
+    cache, fault = _make_cache(_chosen()[0])
     places = [tempfile.gettempdir()]
-    if _make_cache(cache) is None:
+    if fault is None:
         places.append(cache)  # where the directory for temporary files is noexec
     for place in places:
-        path = tempfile.mkdtemp(prefix="pygostop-", dir=place)
+        path = tempfile.mkdtemp(prefix="pygostop-", dir=os.path.realpath(place))
         fault = _fault(path)
         if fault is None:
             return path
@@ -119,15 +196,15 @@ def _make_own() -> str:
 
 
 def process_directory() -> str:
-    """A directory for this process alone, the same at each call; removed at its exit.
+    """A directory for this process alone, the same as long as it is there; removed at its exit.
 
     OSError where there is no place for one.
     """
     global _own
     with _lock:
-        if _own is None or _own[0] != os.getpid():  # not that of a parent that forked
-            if _own is None:
-                atexit.register(_remove_own)
+        if _own is None:
+            atexit.register(_remove_own)
+        if _own is None or not _is_good(_own):
             _own = os.getpid(), _make_own()
         return _own[1]
 
@@ -150,9 +227,9 @@ def directory() -> str:
     somebody else's, a directory of this process stands in for it.
     """
     path, asked = _chosen()
-    fault = _make_cache(path)
+    cache, fault = _make_cache(path)
     if fault is None:
-        return path
+        return cache
     if asked:
         raise Error(f"PYGOSTOP_CACHE: {path!r} {fault}")
     log.info("%r is not used as a cache: it %s", path, fault)
@@ -182,6 +259,7 @@ def _read_own(path: str) -> bytes | None:
                 not stat.S_ISREG(found.st_mode)
                 or found.st_uid != os.geteuid()
                 or found.st_mode & _OTHERS
+                or found.st_nlink != 1  # it has another name, in a directory of who knows whom
             ):
                 return None
             return file.read()

@@ -2,19 +2,20 @@
 
 The name of a library in the cache is a digest of all that it was made from: what the preprocessor
 made of the source, so with the contents of every header and the compiler's own macros, the command
-that compiles, the compiler, and the files that are linked. So the preprocessor runs at each call,
-and the compiler only where the cache has nothing.
+that compiles, the compiler, the files that the command names, and the environment as far as
+compilers heed it. So the preprocessor runs at each call, and the compiler only where the cache has
+nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import math
 import os
 import re
 import signal
-import stat
 import sys
 import time
 from collections.abc import Iterable
@@ -23,7 +24,7 @@ from typing import Literal, NamedTuple
 import pygostop
 from pygostop import _cache, _core
 from pygostop._auto import auto_flags
-from pygostop._compiler import Compiler, find_compiler, run
+from pygostop._compiler import Compiler, find_compiler, run, stamp
 from pygostop._errors import CompileError
 from pygostop._native import Library, make_tasks, open_library, read_file
 
@@ -34,6 +35,11 @@ _FLAGS = ["-O2", "-g", "-fPIC", "-fvisibility=hidden"]
 _ELF = sys.platform != "darwin"
 _OWN_NAMES_FIRST = ["-Wl,-Bsymbolic"] if _ELF else []  # so that a task may be called `sleep`
 _NO_UNDEFINED = ["-Wl,-z,defs"] if _ELF else []  # so that the linker names the line, not the loader
+# Variables of the environment that compilers heed behind the preprocessor.
+_HEEDED = (
+    *("COMPILER_PATH", "GCC_EXEC_PREFIX", "LIBRARY_PATH", "LD_RUN_PATH", "CCC_OVERRIDE_OPTIONS"),
+    *("SOURCE_DATE_EPOCH", "SDKROOT", "MACOSX_DEPLOYMENT_TARGET"),
+)
 
 
 # ---- what is asked for ----
@@ -210,25 +216,26 @@ class Build:
             log.warning("%s", said.strip())
         return self.library
 
-    def files(self) -> list[tuple[str, int, int]]:
-        """The files that flags and libraries name, with size and time; the system's aside."""
+    def files(self) -> list[tuple[str, int, int, int]]:
+        """The files that flags and libraries name; the system's aside."""
         request = self.request
-        named = [file for word in (*self.language, *self.linking) for file in word.split(",")]
+        named = []
+        for word in (*self.language, *self.linking):
+            for name in re.split("[,=]", word):  # -Wl,--version-script=exports.map
+                named += [name, name.removeprefix("@"), name[2:]]  # also @options and -Tscript.ld
         places = [flag[2:] for flag in request.flags if flag.startswith("-L")]
+        places += filter(None, os.environ.get("LIBRARY_PATH", "").split(os.pathsep))
         named += [
-            os.path.join(place, f"lib{library}.{kind}")
+            os.path.join(place, file)
             for place in places
             for library in request.libraries
-            for kind in ("so", "a")
+            for file in (f"lib{library}.so", f"lib{library}.a", library.removeprefix(":"))
         ]
         found = []
-        for file in named:
-            try:
-                status = os.stat(file)
-            except OSError:
-                continue
-            if stat.S_ISREG(status.st_mode) and file != self.file:
-                found.append((file, status.st_size, status.st_mtime_ns))
+        for file in dict.fromkeys(named):
+            if file and file != self.file and os.path.isfile(file):
+                with contextlib.suppress(OSError):  # it has gone since
+                    found.append(stamp(file))
         return found
 
     def key(self) -> str:
@@ -238,9 +245,10 @@ class Build:
             (
                 *(self.request.name, words, self.files()),
                 *(self.compiler.words, self.compiler.identity, os.uname().machine),
+                [os.environ.get(name) for name in _HEEDED],
             )
         )
-        digest = hashlib.blake2b(told.encode("utf-8", "surrogateescape"), digest_size=20)
+        digest = hashlib.blake2b(told.encode("utf-8", "surrogateescape"), digest_size=32)
         digest.update(self.preprocess())
         return digest.hexdigest()
 

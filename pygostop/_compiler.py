@@ -21,13 +21,30 @@ _USUAL = ("cc", "gcc", "clang")
 _DYING = 5.0  # seconds that a killed compiler may take to disappear
 
 
+def stamp(path: str) -> tuple[str, int, int, int]:
+    """Differs where a file does. Whoever sets its time of change by hand cannot set both of them."""
+    found = os.stat(path)
+    return os.path.realpath(path), found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 class Compiler:
     """A C compiler: the words that start it, and what tells it from others."""
 
     def __init__(self, words: list[str]) -> None:
         self.words = words
-        found = os.stat(words[0])
-        self.identity = (os.path.realpath(words[0]), found.st_size, found.st_mtime_ns)
+        self.identity = stamp(words[0])
+
+
+def _search_path() -> str:
+    """PATH without what is relative, the current directory foremost: that may be anybody's."""
+    path = os.environ.get("PATH", os.defpath)
+    return os.pathsep.join(place for place in path.split(os.pathsep) if os.path.isabs(place))
+
+
+def _find_program(name: str) -> str | None:
+    """The absolute path of a program: from PATH, or where a name that is a path says."""
+    found = shutil.which(name, path=_search_path())
+    return os.path.abspath(found) if found else None
 
 
 def find_compiler() -> Compiler:
@@ -41,14 +58,18 @@ def find_compiler() -> Compiler:
             words = shlex.split(asked)
         except ValueError as error:
             raise CompileError(f"the environment variable CC is {asked!r}: {error}") from None
-        path = shutil.which(words[0])
+        path = _find_program(words[0])
         if not path:
+            why = ""
+            if shutil.which(words[0]):
+                why = " but in a relative entry of PATH, which is not looked into"
             raise CompileError(
-                f"the environment variable CC is {asked!r}, and there is no program {words[0]!r}"
+                f"the environment variable CC is {asked!r}, and there is no program "
+                f"{words[0]!r}{why}"
             )
         return Compiler([path, *words[1:]])
     for name in _USUAL:
-        path = shutil.which(name)
+        path = _find_program(name)
         if path:
             return Compiler([path])
     raise CompileError(
@@ -113,7 +134,7 @@ def run(command: list[str], workspace: str, timeout: float | None) -> Ended:
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
-            env={**os.environ, "TMPDIR": workspace},
+            env={**os.environ, "PATH": _search_path(), "TMPDIR": workspace},
             process_group=0,
         )
         status = _wait(process, timeout)

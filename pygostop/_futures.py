@@ -30,7 +30,7 @@ from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, 
 from types import TracebackType
 from typing import Any, NamedTuple, NoReturn, ParamSpec, TypeVar, overload
 
-from pygostop._core import Chan, CTask, Task, _task_var, current_task, go, shield
+from pygostop._core import Chan, CTask, Task, _task_var, checkpoint, current_task, go, shield
 from pygostop._errors import WouldBlock
 
 T = TypeVar("T")
@@ -420,6 +420,7 @@ class Executor(concurrent.futures.ThreadPoolExecutor):
                 f"shutdown() of {self!r} in {task!r}, which is one of its own, would never end"
             )
         try:
+            checkpoint()  # also where nobody is left to wait for
             self._join()
         except BaseException:
             self._stop()

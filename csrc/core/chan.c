@@ -1,4 +1,4 @@
-/* chan.c: see chan.h.
+/* chan.c: see chan.h; models/select.pml.
  *
  * What always holds, under the lock:
  *  - Where receivers wait that can still be claimed, nothing is buffered or put back, and no sender

@@ -1,5 +1,6 @@
 /* ctx.c: see ctx.h. Lock order here: a parent before its child (only to hang the child), a context
- * before its done channel, before the timers. `batches_lock` is a leaf. */
+ * before its done channel, before the timers. `batches_lock` is a leaf. models/timer.pml checks a deadline
+ * against a cancel, models/select.pml a cancel against a wait. */
 #include "ctx.h"
 
 #include "task.h"

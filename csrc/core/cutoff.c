@@ -1,4 +1,4 @@
-/* cutoff.c: see cutoff.h. */
+/* cutoff.c: see cutoff.h; models/timer.pml. */
 #include "cutoff.h"
 
 static void fire(gs__timer *timer, gs__fired *fired)

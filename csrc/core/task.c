@@ -1,5 +1,5 @@
 /* task.c: see task.h. Lock order: a task's lock is taken with its context's lock held, never the other
- * way; it is a leaf but for the claims of parties. `records_lock` is a leaf. */
+ * way; it is a leaf but for the claims of parties. `records_lock` is a leaf. models/park.pml checks the stop. */
 #define _GNU_SOURCE
 #include "task.h"
 

@@ -4,7 +4,8 @@
  * asked to be unlocked is unlocked by whoever runs next on this worker (arrive), and only then is
  * it off its stack (on_cpu clears) for the worker that is to resume it. While it leaves it may hold
  * locks of channels, so on that way only quick picks are made, and nobody is waited for: a task that
- * is itself not yet off its stack, or cannot start, is left to the scheduler. */
+ * is itself not yet off its stack, or cannot start, is left to the scheduler. models/park.pml checks how a
+ * task leaves and is resumed, models/sleep.pml how a worker goes to sleep. */
 #define _GNU_SOURCE
 #include "worker.h"
 

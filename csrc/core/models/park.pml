@@ -89,9 +89,16 @@ proctype task() {
 #endif
         ;
     :: else ->
-        off_stack = true; /* the switch */
-        left ! (BROKEN != 4);
-        resume ? _
+        if
+        :: ready ? _ -> /* its own worker picks it: woken before it had left */
+#if BROKEN != 4
+            release(lock)
+#endif
+            ;
+        :: off_stack = true; /* the switch */
+            left ! (BROKEN != 4);
+            resume ? _
+        fi
     fi;
     outcome = claim;
     claim = IDLE;
