@@ -1,17 +1,21 @@
 """There is no fourth way. A task is never killed from outside: nobody could say what becomes of its
 locks, its memory, its half-written file. It is asked to stop, and it unwinds by itself."""
 
+import time
+
 import pygostop as gs
 from pygostop import tasks
 
 print("a Task has a kill:", hasattr(gs.Task, "kill"))
 
-spin = gs.go(tasks.spin, 60)  # looks at every round whether it is to stop
-gs.sleep(0.1)
-print("asked to stop:", spin.cancel(), "- stopped within a second:", spin.wait(1), "-", spin)
+for fn in tasks.spin, gs.sleep:  # in C and in Python: both look whether they are to stop
+    task = gs.go(fn, 60)
+    gs.sleep(0.1)
+    print("asked to stop:", task.cancel(), "- stopped within a second:", task.wait(1), "-", task)
 
-hog = gs.go(tasks.hog, 1.5)  # never looks
-gs.sleep(0.1)
-print("asked to stop:", hog.cancel(), "- stopped within half a second:", hog.wait(0.5), "-", hog)
-hog.wait()
-print("it ended when it was through:", hog)
+for fn in tasks.hog, time.sleep:  # neither looks
+    task = gs.go(fn, 1.5)
+    gs.sleep(0.1)
+    print("asked to stop:", task.cancel(), "- stopped within half a second:", task.wait(0.5), "-", task)
+    task.wait()
+    print("it ended when it was through:", task)

@@ -1,7 +1,5 @@
 """The first way: close the channel. It ends the comma-ok loop, the for loop, and a C task that sends."""
 
-import threading
-
 import pygostop as gs
 from pygostop import tasks
 
@@ -23,15 +21,14 @@ def ranging(ch: gs.Chan[str]) -> None:
 
 for reader in comma_ok, ranging:
     ch = gs.Chan(6, str)
-    thread = threading.Thread(target=reader, args=(ch,))
-    thread.start()
+    reading = gs.go(reader, ch)  # a Python task
     ch.send("煎鱼还没进锅里...")
     ch.send("煎鱼进脑子里了！")
     ch.close()
-    thread.join()
+    reading.result()
 
 numbers = gs.Chan(type=int)
-primes = gs.go(tasks.primes, numbers, 10**15)
+primes = gs.go(tasks.primes, numbers, 10**15)  # a C task
 print([numbers.recv() for _ in range(6)])
 numbers.close()  # the C task's send fails, and it returns
 primes.result()

@@ -1,7 +1,5 @@
 """The third way: a context. The loop looks at it every 500 ms and says on a channel that it has ended."""
 
-import threading
-
 import pygostop as gs
 
 
@@ -12,15 +10,20 @@ def work(ctx: gs.Context, ended: gs.Chan[None]) -> None:
     ended.send(None)
 
 
+def cancel_later(cancel: gs.Cancel) -> None:
+    gs.sleep(3)
+    cancel()
+
+
 ended = gs.Chan()
 
 ctx, cancel = gs.with_cancel(gs.background())
-threading.Thread(target=work, args=(ctx, ended)).start()
-threading.Timer(3, cancel).start()
+gs.go(work, ctx, ended)
+gs.go(cancel_later, cancel)
 ended.recv()
 print("结束", repr(ctx.err()))
 
 ctx, cancel = gs.with_timeout(gs.background(), 3)  # the same, without the timer
-threading.Thread(target=work, args=(ctx, ended)).start()
+gs.go(work, ctx, ended)
 ended.recv()
 print("结束", repr(ctx.err()))

@@ -1,7 +1,5 @@
 """The second way: poll a done channel. After 3 s it is closed; the producer sees it and closes its own."""
 
-import threading
-
 import pygostop as gs
 
 
@@ -11,9 +9,14 @@ def produce(ch: gs.Chan[str], done: gs.Chan[None]) -> None:
     ch.close()
 
 
+def close_later(done: gs.Chan[None]) -> None:
+    gs.sleep(3)
+    done.close()
+
+
 ch, done = gs.Chan(6, str), gs.Chan()
-threading.Thread(target=produce, args=(ch, done)).start()
-threading.Timer(3, done.close).start()
+gs.go(produce, ch, done)
+gs.go(close_later, done)
 
 for v in ch:
     print("接收到的值:", v)

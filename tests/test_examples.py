@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import pathlib
 import re
+import signal
 import subprocess
 import sys
+import time
 import zlib
 from collections.abc import Iterator
 
@@ -56,9 +58,11 @@ def said(running: dict[str, subprocess.Popen[str]], program: str) -> list[str]:
 
 def check_leak(lines: list[str]) -> None:
     assert re.fullmatch(r"leaked:  <Task 'repeat' #\d+ parked, in send on chan \d+>", lines[0])
-    assert re.fullmatch(r"channel: <Chan #\d+ str 6/6 open>", lines[1])
-    assert re.fullmatch(r"stopped: <Task 'repeat' #\d+ cancelled>", lines[2])
-    assert lines[3:] == ["left:    []", str([FISH] * 6)]
+    assert re.fullmatch(r"leaked:  <Task 'consumer' #\d+ parked, in recv on chan \d+>", lines[1])
+    assert re.fullmatch(r"channel: <Chan #\d+ str 6/6 open>", lines[2])
+    assert re.fullmatch(r"stopped: <Task 'repeat' #\d+ cancelled>", lines[3])
+    assert re.fullmatch(r"stopped: <Task 'consumer' #\d+ cancelled>", lines[4])
+    assert lines[5:] == ["left:    []", str([FISH] * 6)]
 
 
 def check_stop_by_close(lines: list[str]) -> None:
@@ -90,16 +94,13 @@ def check_stop_by_context(lines: list[str]) -> None:
 
 def check_no_kill(lines: list[str]) -> None:
     assert lines[0] == "a Task has a kill: False"
-    assert re.fullmatch(
-        r"asked to stop: True - stopped within a second: True - <Task 'spin' #\d+ cancelled>",
-        lines[1],
-    )
-    assert re.fullmatch(
-        r"asked to stop: True - stopped within half a second: False - <Task 'hog' #\d+ running>",
-        lines[2],
-    )
-    assert re.fullmatch(r"it ended when it was through: <Task 'hog' #\d+ done>", lines[3])
-    assert len(lines) == 4
+    asked = "asked to stop: True - stopped within "
+    for line, name in zip(lines[1:3], ["spin", "sleep"], strict=True):
+        assert re.fullmatch(rf"{asked}a second: True - <Task '{name}' #\d+ cancelled>", line)
+    for pair, name in zip([lines[3:5], lines[5:]], ["hog", "sleep"], strict=True):
+        assert re.fullmatch(rf"{asked}half a second: False - <Task '{name}' #\d+ running>", pair[0])
+        assert re.fullmatch(rf"it ended when it was through: <Task '{name}' #\d+ done>", pair[1])
+        assert len(pair) == 2
 
 
 def check_asyncio_bridge(lines: list[str]) -> None:
@@ -168,10 +169,63 @@ def test_the_program_makes_a_task(
     check(said({program: process}, program))
 
 
+# ---- pipeline ----
+
+
+@pytest.fixture
+def pipeline(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    compiler()
+    monkeypatch.setenv("PYGOSTOP_CACHE", str(tmp_path / "cache"))
+    return str(EXAMPLES / "pipeline.py")
+
+
+def test_the_pipeline_adds_up_the_squares(pipeline: str) -> None:
+    assert said({"pipeline": start(pipeline)}, "pipeline") == [
+        f"the sum of the squares: {sum(n * n for n in range(1000))}"
+    ]
+
+
+def test_a_stage_that_fails_ends_the_pipeline(pipeline: str) -> None:
+    process = start(pipeline, "--fail")
+    out, err = process.communicate(timeout=3 * WAIT)
+    assert (process.returncode, err) == (1, "")
+    assert out == "no square of 500 today; count: cancelled; left: []\n"
+
+
+# ---- graceful_exit ----
+
+
+def leaving(*arguments: str) -> subprocess.Popen[str]:
+    """The program, some time after a SIGTERM reached it while it worked."""
+    process = start(str(EXAMPLES / "graceful_exit.py"), *arguments)
+    assert process.stdout and process.stdout.readline() == "ready\n"
+    time.sleep(0.3)
+    process.terminate()
+    assert process.stdout.readline() == "leaving: received SIGTERM\n"
+    return process
+
+
+def test_at_sigterm_it_does_the_jobs_that_it_has_and_leaves_with_status_0() -> None:
+    process = leaving()
+    out, err = process.communicate(timeout=3 * WAIT)
+    assert (process.returncode, err) == (0, "")
+    found = re.fullmatch(r"did (\d+) of (\d+) jobs\n", out)
+    # Four wait in the channel when it comes, unless the machine is so busy that none was accepted.
+    assert found and found[1] == found[2] != "0"
+
+
+def test_a_second_sigterm_stops_the_jobs() -> None:
+    process = leaving("1000")
+    process.terminate()
+    out, err = process.communicate(timeout=3 * WAIT)
+    assert (process.returncode, out, err) == (128 + signal.SIGTERM, "stopped by a second one\n", "")
+
+
 def test_each_program_is_a_few_lines() -> None:
     for path in EXAMPLES.glob("*.py"):
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 120, path
-    elsewhere = {"digest_tree", "mandelbrot"}  # tested in files of their own
+    elsewhere = {"pipeline", "graceful_exit"}  # above
+    elsewhere |= {"digest_tree", "mandelbrot"}  # in files of their own
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {
         *PROGRAMS,
         *NATIVE,

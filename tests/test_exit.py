@@ -240,6 +240,53 @@ def test_leaving_again_and_again_under_load_never_crashes(run_python: Run) -> No
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("wait", ["go(f).wait()", "go(f, thread=True).result()", "with Group() as g: g.go(f)"])
+def test_a_finalizer_that_starts_a_task_when_all_is_over_is_refused_and_does_not_hang(
+    run_python: Run, wait: str
+) -> None:
+    done = run_python(f"""
+        import os, sys
+        import pygostop as gs
+
+        class Late:
+            def __del__(self, go=gs.go, Group=gs.Group, f=os.getpid, write=os.write):
+                try:
+                    {wait}
+                except BaseException as error:
+                    write(1, f"{{type(error).__name__}}: {{error}}".encode())
+
+        sys.late = Late()
+        gs.go(int).result()
+    """)
+    expected = "RuntimeError: task 'getpid' was not started: the process is leaving"
+    if "Group" in wait:  # its block looks before it starts one
+        expected = "Cancelled: the scope of this call is done"
+    assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
+
+
+def test_what_runs_at_exit_behind_pygostop_gets_a_clear_error(run_python: Run) -> None:
+    done = run_python("""
+        import atexit
+
+        @atexit.register  # before pygostop is imported, so it runs after
+        def late():
+            for call in (lambda: gs.go(int), lambda: gs.tasks.spin(1), lambda: gs.sleep(1)):
+                try:
+                    call()
+                except BaseException as error:
+                    print(error)
+
+        import pygostop as gs
+        gs.go(int).result()
+    """)
+    assert done.stdout.splitlines() == [
+        "task 'int' was not started: the process is leaving",
+        "the scope of this call is done",
+        "the scope of this call is done",
+    ]
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 # ---- Ctrl-C ----
 
 INTERRUPTED = f"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import gc
+import pathlib
 import pickle
 import random
 import threading
@@ -493,10 +494,11 @@ def test_groups_leave_nothing_behind() -> None:
 # ---- Ctrl-C ----
 
 INTERRUPTED = """
-    import os, signal, sys, threading, time
+    import ctypes, os, signal, sys, threading, time
     import pygostop as gs
 
-    ended = []
+    ended, deferred = [], [bytearray(4) for _ in range(10)]
+    sleep_with_defer = gs.CTask(ctypes.CDLL({probe!r}).sleep_with_defer)
 
     def task(n):
         try:
@@ -510,26 +512,30 @@ INTERRUPTED = """
         time.sleep(0.2)
         os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=interrupt).start()
     raised = 0
     try:
         with gs.Group() as group:
-            for n in range(50):
-                group.go(task, n)
+            waiting = [group.go(task, n) for n in range(50)]
+            waiting += [group.go(sleep_with_defer, count) for count in deferred]
             group.go(gs.tasks.spin, 1000.0)
+            while any(task.state != "parked" for task in waiting):
+                gs.sleep(0.001)
+            threading.Thread(target=interrupt).start()
             {body}
     except KeyboardInterrupt as error:
         raised += 1
         assert error.__cause__ is None
     gs.sleep(0.05)
-    print(raised, len(ended), gs.all_tasks())
+    print(raised, len(ended), [count[0] for count in deferred] == [1] * 10, gs.all_tasks())
 """
 
 
 @pytest.mark.parametrize("body", ["gs.Chan().recv()", "pass", "\n            while True: pass"])
-def test_ctrl_c_cancels_lets_every_finally_run_and_raises_once(run_python, body: str) -> None:
-    done = run_python(INTERRUPTED.format(body=body))
-    assert (done.stdout, done.stderr) == ("1 50 []\n", "")
+def test_ctrl_c_cancels_lets_every_finally_and_defer_run_and_raises_once(
+    run_python, probe_path: pathlib.Path, body: str
+) -> None:
+    done = run_python(INTERRUPTED.format(body=body, probe=str(probe_path)))
+    assert (done.stdout, done.stderr) == ("1 50 True []\n", "")
 
 
 def test_a_second_ctrl_c_names_the_tasks_that_still_run_and_raises_at_once(run_python) -> None:

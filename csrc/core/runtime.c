@@ -2,7 +2,8 @@
  * report of a stack that overflowed.
  *
  * `changing` guards starting and stopping and the list of groups; it is taken before every other lock.
- * The runtime runs from the first task or timer until gs__runtime_stop. */
+ * The runtime runs from the first task or timer until gs__runtime_stop, and again from the next one, but
+ * not after gs__runtime_end. */
 #define _GNU_SOURCE
 #include "sched.h"
 
@@ -23,6 +24,7 @@ gs__group gs__c_group;
 
 static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool running;
+static bool is_last; /* guarded by `changing`; it stays in a forked child, which leaves too */
 static _Atomic(gs__group *) groups[GS__GROUPS_MOST + 1];
 static int configured_workers;
 
@@ -232,11 +234,18 @@ int gs__runtime_start(void)
     pthread_mutex_lock(&changing);
     int code = GS_OK;
     if (!atomic_load(&running)) {
-        code = start();
+        code = is_last ? GS_ECANCELED : start();
         atomic_store(&running, code == GS_OK);
     }
     pthread_mutex_unlock(&changing);
     return code;
+}
+
+void gs__runtime_end(void)
+{
+    pthread_mutex_lock(&changing);
+    is_last = true;
+    pthread_mutex_unlock(&changing);
 }
 
 static long wait_for_tasks(int64_t deadline)

@@ -61,15 +61,18 @@ int gs__configure(int workers, size_t stack_size);
 int gs__workers_configured(void);
 enum { GS__STACK_DEFAULT = 256 << 10 };
 extern size_t gs__default_stack_size;
-/* Starts the runtime where it does not run; GS_ENOMEM where threads ran out. */
+/* Starts the runtime where it does not run; GS_ENOMEM where threads ran out, GS_ECANCELED after
+ * gs__runtime_end. */
 int gs__runtime_start(void);
 /* Cancels the root, waits until `deadline` for the tasks to end, then stops the workers that have
  * nothing to run. How many tasks had not ended. The runtime can be started again where that is 0. */
 int gs__runtime_stop(int64_t deadline);
+/* The process leaves: once stopped, or where it does not run, the runtime does not start again. */
+void gs__runtime_end(void);
 /* A forked child begins without a runtime, and with the next generation; pthread_atfork sees to it. */
 
 /* A group of its own beside the C workers, started with the runtime or at once where that runs; at
- * most GS__GROUPS_MOST in all. `group` stays for ever. GS_ENOMEM where threads ran out. */
+ * most GS__GROUPS_MOST in all. `group` stays for ever. Codes as of gs__runtime_start. */
 int gs__group_add(gs__group *group, const char *name, int target, int limit, const gs__hooks *hooks);
 
 /* Makes a task ready that was claimed; one that never ran. */

@@ -334,8 +334,7 @@ PyObject *gs__py_ctask_go(gs__state *state, PyObject *ctask, PyObject *const *ar
     Py_DECREF(handle);
     gs__call_args_release(call);
     gs__free(call);
-    return gs__py_raise(state, error,
-                        "task '%s' was not started: memory, threads or mappings ran out", name);
+    return gs__py_raise_not_started(state, error, name);
 }
 
 /* ---- call: start, wait, and never leave the C code behind ---- */

@@ -37,6 +37,15 @@ PyObject *gs__py_raise(gs__state *state, int code, const char *fmt, ...)
     return NULL;
 }
 
+PyObject *gs__py_raise_not_started(gs__state *state, int code, const char *name)
+{
+    if (code != GS_ECANCELED)
+        return gs__py_raise(state, code,
+                            "task '%s' was not started: memory, threads or mappings ran out", name);
+    PyErr_Format(PyExc_RuntimeError, "task '%s' was not started: the process is leaving", name);
+    return NULL;
+}
+
 /* What was given to cancel(), a new reference; *given is NULL where nothing was. */
 static int given_cause(gs__state *state, gs_ctx *ctx, PyObject **given)
 {

@@ -195,8 +195,7 @@ static PyObject *start(gs__py_task *self, gs_ctx *parent, const char *name)
                                    &error);
     if (task)
         return gs__py_task_attach(self, task);
-    gs__py_raise(self->state, error,
-                 "task '%s' was not started: memory, threads or mappings ran out", name);
+    gs__py_raise_not_started(self->state, error, name);
     Py_DECREF(self);
     return NULL;
 }
@@ -210,10 +209,12 @@ PyObject *gs__py_pytask_go(gs__state *state, PyObject *fn, PyObject *const *args
         return NULL;
     }
     PyObject *handle = NULL;
-    gs__py_task *self =
-        gs__pyworkers_start(state) == 0 ? prepare(state, fn, args, nargs, thread) : NULL;
+    int code = gs__pyworkers_start();
+    gs__py_task *self = code == GS_OK ? prepare(state, fn, args, nargs, thread) : NULL;
     if (self)
         handle = start(self, parent, name);
+    else if (code != GS_OK)
+        gs__py_raise_not_started(state, code, name);
     Py_XDECREF(named);
     return handle;
 }

@@ -95,14 +95,10 @@ static bool runs(void)
     return false;
 }
 
-int gs__pyworkers_start(gs__state *state)
+int gs__pyworkers_start(void)
 {
     if (gs__likely(runs()))
-        return 0;
+        return GS_OK;
     gs__py_group.stack_above = GS__PYSTATE_ABOVE;
-    int code = gs__group_add(&gs__py_group, "Python", WORKERS, WORKERS_MOST, &hooks);
-    if (code == GS_OK)
-        return 0;
-    gs__py_raise(state, code, "no thread could be started for Python tasks");
-    return -1;
+    return gs__group_add(&gs__py_group, "Python", WORKERS, WORKERS_MOST, &hooks);
 }

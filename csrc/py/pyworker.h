@@ -12,8 +12,8 @@
 
 extern gs__group gs__py_group;
 
-/* Starts the group where it does not run: 0, or -1 with an exception. */
-int gs__pyworkers_start(gs__state *state);
+/* Starts the group where it does not run; codes as of gs__group_add. */
+int gs__pyworkers_start(void);
 
 /* The execution states of the calling thread, a Python worker's. */
 gs__pystates *gs__pyworker_states(void);

@@ -1,7 +1,8 @@
 /* runtime.c: configure, and how the process leaves.
  *
  * At exit an atexit callback, registered when the module is made, cancels the root, waits the
- * grace time for the tasks, names on stderr those that still run, and ends the dispatcher.
+ * grace time for the tasks, names on stderr those that still run, and ends the dispatcher. What is
+ * started later, by a finalizer, is refused: nobody would run it, and who waited would hang.
  * module.c's own, registered before it, runs after it and ends the drops. From then on no thread
  * touches the interpreter: workers whose tasks did not stop know nothing of Python.
  *
@@ -160,6 +161,7 @@ static PyObject *leave(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 {
     bool interrupted;
     hush_threads();
+    gs__runtime_end();
     int left = stop_tasks(&interrupted);
     if (left > 0)
         name_tasks(left, interrupted);

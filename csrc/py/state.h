@@ -66,6 +66,9 @@ int gs__py_library_exec(PyObject *module, gs__state *state);
  * TimeoutError; GS_ENOMEM: MemoryError; GS_EINVAL: ValueError; GS_EDEADLK: Error; GS_ECANCELED needs
  * the scope: gs__py_raise_cancelled) with this message, and returns NULL. */
 PyObject *gs__py_raise(gs__state *state, int code, const char *fmt, ...);
+/* Sets the exception for a task that was not started, and returns NULL. GS_ECANCELED: the process is
+ * leaving. */
+PyObject *gs__py_raise_not_started(gs__state *state, int code, const char *name);
 /* Sets Cancelled, its __cause__ the cause of the done context `scope`, and returns NULL. */
 PyObject *gs__py_raise_cancelled(gs__state *state, gs_ctx *scope);
 /* A new reference on what Context.err() gives: None, a Cancelled or a DeadlineExceeded. */

@@ -148,9 +148,13 @@ static int wait_in_scope(gs__py_task *self, const char *call, PyObject *const *a
     if (gs__task_ended(self->task) && !gs__ctx_is_done(scope))
         return 1;
     gs__ctx_ref(scope);
-    int code = gs__ctx_is_done(scope) ? GS_ECANCELED : gs__py_task_wait(self, scope, deadline);
+    int code = gs__ctx_is_done(scope)             ? GS_ECANCELED
+               : self->task == gs__task_current() ? GS_EDEADLK
+                                                  : gs__py_task_wait(self, scope, deadline);
     if (code == GS_ECANCELED)
         gs__py_raise_cancelled(self->state, scope);
+    else if (code == GS_EDEADLK)
+        gs__py_raise(self->state, code, "task '%s' would wait for its own end", self->task->name);
     else if (code == GS_ENOMEM)
         gs__py_raise(self->state, code, "no memory to wait for task '%s'", self->task->name);
     gs__ctx_unref(scope);

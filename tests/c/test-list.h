@@ -109,6 +109,7 @@ TEST_ENTRY(no_wake_up_is_lost_between_workers, 30)
 /* test-runtime.c */
 TEST_ENTRY(runtime_starts_and_stops_many_times, 60)
 TEST_ENTRY(runtime_stop_without_start_is_harmless, 30)
+TEST_ENTRY(runtime_that_has_ended_starts_nothing, 30)
 TEST_ENTRY(runtime_stop_tells_how_many_tasks_went_on, 30)
 TEST_ENTRY(runtime_settings_are_for_before_the_start, 30)
 TEST_ENTRY(runtime_takes_the_number_of_workers_from_the_environment, 30)

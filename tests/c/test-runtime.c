@@ -60,6 +60,23 @@ TEST(runtime_stop_without_start_is_harmless)
     CHECK_EQ(test_join(test_go(quick, NULL)), GS_OK);
 }
 
+TEST(runtime_that_has_ended_starts_nothing)
+{
+    int error;
+    gs__timer timer;
+    CHECK_EQ(test_join(test_go(quick, NULL)), GS_OK);
+    gs__runtime_end();
+    CHECK_EQ(test_join(test_go(quick, NULL)), GS_OK); /* it runs until it is stopped */
+    CHECK_EQ(gs__runtime_stop(gs__now() + GS_S(100)), 0);
+    CHECK_EQ(gs__runtime_start(), GS_ECANCELED);
+    CHECK(!gs__task_spawn(&(gs__spawn){.fn = quick, .name = "late", .parent = gs__ctx_background()},
+                          &error));
+    CHECK_EQ(error, GS_ECANCELED);
+    gs__timer_init(&timer, NULL);
+    CHECK_EQ(gs__timer_start(&timer, gs__now() + GS_S(1)), GS_ECANCELED);
+    CHECK(gs__ctx_is_done(gs__ctx_background()));
+}
+
 static atomic_int deaf_ends, deaf_runs;
 
 static int deaf(gs_call *call)

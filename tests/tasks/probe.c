@@ -109,6 +109,14 @@ GS_TASK(sleep_long)
     return gs_sleep(call, GS_S(1000));
 }
 
+/* The same, and its defer adds one to the int in a buffer. */
+GS_TASK(sleep_with_defer)
+{
+    size_t size;
+    GS_TRY(gs_defer(call, add_one, gs_arg_buffer(call, 0, &size)));
+    return gs_sleep(call, GS_S(1000));
+}
+
 GS_TASK(busy)
 {
     for (;;)
