@@ -1,16 +1,16 @@
 /* pygostop.h: what a C task may call.
  *
- * * A task is one function, `int f(gs_call *call)`. Everything it needs comes through `call`: its
+ * A task is one function, `int f(gs_call *call)`. Everything it needs comes through `call`: its
  * arguments, its result, its context and `call->api`, a table of functions that the wrappers below
  * call. Nothing is linked. C99, C11 and C++.
  *
- * * Every call here may be made from the task's own stack only, and none from a hook or from
+ * Every call here may be made from the task's own stack only, and none from a hook or from
  * another thread, unless its comment says so. "Checkpoint" means: returns GS_ECANCELED, with
  * nothing done, where the task has been asked to stop. "Parks" means: while it waits, the worker
  * runs other tasks, and the task may go on on another thread; so do not keep the address of a
  * thread-local, errno's included, across it.
  *
- * * Results are GS_OK or a negative code; a task's own failure codes are positive. GS_EINVAL, from
+ * Results are GS_OK or a negative code; a task's own failure codes are positive. GS_EINVAL, from
  * any call, is for what no comment allows: a NULL, a negative time, the half of a channel that the
  * task was not given; where the task ends with it, its failure says what was wrong. Times are
  * nanoseconds on the monotonic clock. */
