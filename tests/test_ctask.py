@@ -296,9 +296,9 @@ def test_arguments_are_let_go_of_when_it_ends(probe: Probe) -> None:
 def test_a_one_way_view_gives_that_half_only(probe: Probe) -> None:
     ch = gs.Chan(1, int)
     ch.send(9)
-    with pytest.raises(gs.TaskFailed) as failure:
+    says = r"^task 'recv_one' failed with code -5: gs_recv: the task was given only the sending half of chan \d+$"
+    with pytest.raises(gs.TaskFailed, match=says):
         probe.recv_one(ch.sender())
-    assert failure.value.code == -5
     assert probe.recv_one(ch.receiver()) == 9
 
 
@@ -364,6 +364,12 @@ def test_any_code_but_zero_is_a_failure(probe: Probe, code: int) -> None:
     assert failure.value.code == code
 
 
+def test_a_code_that_is_unknown_says_which_there_are(probe: Probe) -> None:
+    says = "task 'return_code' failed with code -999: .*pygostop.h has not: a task's own codes are positive"
+    with pytest.raises(gs.TaskFailed, match=says):
+        probe.return_code(-999)
+
+
 def test_canceled_without_having_been_asked_is_a_failure(probe: Probe) -> None:
     task = gs.go(probe.return_code, -1)
     with pytest.raises(gs.TaskFailed, match="nobody had asked it to stop"):
@@ -372,12 +378,12 @@ def test_canceled_without_having_been_asked_is_a_failure(probe: Probe) -> None:
 
 
 def test_a_shield_left_open_is_a_failure(probe: Probe) -> None:
-    with pytest.raises(gs.TaskFailed, match="shield open"):
+    with pytest.raises(gs.TaskFailed, match="task 'leave_shield_open' failed .*shield open: each gs_shield_begin needs"):
         probe.leave_shield_open()
 
 
 def test_a_task_cannot_join_itself(probe: Probe) -> None:
-    with pytest.raises(gs.TaskFailed, match="wait for itself"):
+    with pytest.raises(gs.TaskFailed, match="task 'join_itself' failed .*wait for itself: join the tasks that it started"):
         probe.join_itself()
 
 
@@ -389,7 +395,8 @@ def test_a_stack_that_overflows_ends_the_process_with_a_message(probe_path: path
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True)
     assert done.returncode == -signal.SIGSEGV
-    assert "the task 'deep' has overflowed its stack of 256 KiB" in done.stderr
+    said = "the task 'deep' has overflowed its stack of 256 KiB: give it a larger one (stack_size), or recurse less"
+    assert said in done.stderr
 
 
 # ---- calling: a C function that can be stopped ----

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 import pygostop as gs
-from support import HERE, WAIT, Probe, compiler, eventually
+from support import HERE, VERSION, WAIT, Probe, compiler, eventually
 
 PACKAGES = pathlib.Path(gs.__file__).resolve().parent.parent
 HEADER = (pathlib.Path(gs.get_include()) / "pygostop.h").read_text()
@@ -396,6 +396,39 @@ def test_the_declarations_for_cython_are_the_whole_header() -> None:
         "gs_library",
     }
     assert {name for name in names if not re.search(rf"\b{name}\b", declared)} == set()
+
+
+# The table of version 1: it may grow at its end, with a new GS_VERSION, and never change otherwise.
+TABLE = """
+    nargs arg_kind arg_int arg_float arg_str arg_bytes arg_buffer arg_array arg_view arg_chan arg_ctx arg_ptr
+    return_int return_float return_str return_bytes vfail
+    checkpoint stop_flag stop_fd on_cancel off_cancel defer shield_begin shield_end
+    yield sleep send recv try_send try_recv send_many recv_many send_copy close chan_new str_free select wait_fd
+    block_begin block_end go join task_cancel detach ctx_current ctx_with_cancel ctx_with_timeout ctx_cancel ctx_done
+    progress vlog auto_begin keep
+""".split()
+
+
+def test_the_table_only_grows_at_its_end() -> None:
+    table = HEADER[HEADER.index("struct gs_api {") :].partition("};")[0]
+    assert re.match(r"struct gs_api \{\n    uint32_t version;\n    uint32_t size;", table)
+    names = re.findall(r"\(\*(\w+)\)\(gs_call", table)
+    assert names[: len(TABLE)] == TABLE
+    assert (len(names) > len(TABLE)) == (VERSION > 1)
+
+
+def test_every_declaration_of_the_header_is_documented() -> None:
+    undocumented = []
+    lines = HEADER.splitlines()
+    declared = re.compile(
+        r"(?:GS__PRINTF\(.*?\) )?static inline .*\b(?:gs_[a-z]|GS_[A-Z])\w*\(|#define GS_[A-Z]|#define gs_[a-z]"
+        r"|typedef|enum \{"
+    )
+    for before, line in zip(lines, lines[1:], strict=False):
+        # A run of definitions has its comment in front, or each its own behind it.
+        if declared.match(line) and not re.search(r"\*/$|^#|^    |^typedef .*;$", before):
+            undocumented.append(line)
+    assert [line for line in undocumented if "PYGOSTOP_H" not in line] == []
 
 
 # ---- another extension module ----

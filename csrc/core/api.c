@@ -7,6 +7,7 @@
 #include "auto.h"
 #include "blocks.h"
 #include "debug.h"
+#include "misuse.h"
 #include "owned.h"
 #include "poller.h"
 #include "sched.h"
@@ -63,7 +64,9 @@ static int api_stop_fd(gs_call *call)
 
 static int api_on_cancel(gs_call *call, void (*fn)(void *), void *arg)
 {
-    return fn ? gs__task_on_cancel(task_of(call), fn, arg) : GS_EINVAL;
+    if (!fn)
+        return gs__misuse(task_of(call), GS_EINVAL, "gs_on_cancel: the function is NULL");
+    return gs__task_on_cancel(task_of(call), fn, arg);
 }
 
 static void api_off_cancel(gs_call *call, int id)
@@ -73,7 +76,9 @@ static void api_off_cancel(gs_call *call, int id)
 
 static int api_defer(gs_call *call, void (*fn)(void *), void *arg)
 {
-    return fn ? gs__task_defer(task_of(call), fn, arg) : GS_EINVAL;
+    if (!fn)
+        return gs__misuse(task_of(call), GS_EINVAL, "gs_defer: the function is NULL");
+    return gs__task_defer(task_of(call), fn, arg);
 }
 
 static void api_shield_begin(gs_call *call)
@@ -97,7 +102,7 @@ static int api_yield(gs_call *call)
 static int api_sleep(gs_call *call, int64_t ns)
 {
     if (ns < 0)
-        return GS_EINVAL;
+        return gs__misuse_of_time(task_of(call), "gs_sleep", ns);
     GS_TRY(check(call));
     return gs__sleep(gs__deadline(ns), gs__task_scope(task_of(call)));
 }
@@ -116,6 +121,23 @@ static bool may_use(gs_call *call, const gs_chan *ch, int half)
                   gs__may_use_half(task_of(call), ch, half));
 }
 
+/* At the beginning of each call on a channel. */
+static inline int check_use(gs_call *call, const char *name, const gs_chan *ch, int half,
+                            const void *item)
+{
+    return gs__likely(may_use(call, ch, half) && item)
+               ? GS_OK
+               : gs__misuse_of_chan(task_of(call), name, ch, half);
+}
+
+static inline int check_use_many(gs_call *call, const char *name, const gs_chan *ch, int half,
+                                 const void *items, size_t n)
+{
+    if (n > INT64_MAX)
+        return gs__misuse(task_of(call), GS_EINVAL, "%s: %zu items are too many", name, n);
+    return check_use(call, name, ch, half, n ? items : ch);
+}
+
 /* Strings change owners with the element: from the task before a send, which may hand them straight
  * to another, and back to it where the send did not happen. */
 static void disown(gs_chan *ch, const void *items, size_t n)
@@ -132,8 +154,7 @@ static void own(gs_call *call, gs_chan *ch, void *items, size_t n)
 
 static int api_send(gs_call *call, gs_chan *ch, const void *item)
 {
-    if (!may_use(call, ch, SEND_HALF) || !item)
-        return GS_EINVAL;
+    GS_TRY(check_use(call, "gs_send", ch, SEND_HALF, item));
     GS_TRY(check(call));
     disown(ch, item, 1);
     int code = gs__chan_send(ch, item, gs__task_scope(task_of(call)), GS_FOREVER);
@@ -144,8 +165,7 @@ static int api_send(gs_call *call, gs_chan *ch, const void *item)
 
 static int api_recv(gs_call *call, gs_chan *ch, void *item)
 {
-    if (!may_use(call, ch, RECV_HALF) || !item)
-        return GS_EINVAL;
+    GS_TRY(check_use(call, "gs_recv", ch, RECV_HALF, item));
     GS_TRY(check(call));
     int code = gs__chan_recv(ch, item, gs__task_scope(task_of(call)), GS_FOREVER);
     if (code == GS_OK)
@@ -155,8 +175,7 @@ static int api_recv(gs_call *call, gs_chan *ch, void *item)
 
 static int api_try_send(gs_call *call, gs_chan *ch, const void *item)
 {
-    if (!may_use(call, ch, SEND_HALF) || !item)
-        return GS_EINVAL;
+    GS_TRY(check_use(call, "gs_try_send", ch, SEND_HALF, item));
     enter(call);
     disown(ch, item, 1);
     int code = gs__chan_try_send(ch, item);
@@ -167,8 +186,7 @@ static int api_try_send(gs_call *call, gs_chan *ch, const void *item)
 
 static int api_try_recv(gs_call *call, gs_chan *ch, void *item)
 {
-    if (!may_use(call, ch, RECV_HALF) || !item)
-        return GS_EINVAL;
+    GS_TRY(check_use(call, "gs_try_recv", ch, RECV_HALF, item));
     enter(call);
     int code = gs__chan_try_recv(ch, item);
     if (code == GS_OK)
@@ -178,8 +196,7 @@ static int api_try_recv(gs_call *call, gs_chan *ch, void *item)
 
 static int64_t api_send_many(gs_call *call, gs_chan *ch, const void *items, size_t n)
 {
-    if (!may_use(call, ch, SEND_HALF) || (!items && n) || n > INT64_MAX)
-        return GS_EINVAL;
+    GS_TRY(check_use_many(call, "gs_send_many", ch, SEND_HALF, items, n));
     GS_TRY(check(call));
     size_t sent;
     disown(ch, items, n);
@@ -190,8 +207,7 @@ static int64_t api_send_many(gs_call *call, gs_chan *ch, const void *items, size
 
 static int64_t api_recv_many(gs_call *call, gs_chan *ch, void *items, size_t n)
 {
-    if (!may_use(call, ch, RECV_HALF) || (!items && n) || n > INT64_MAX)
-        return GS_EINVAL;
+    GS_TRY(check_use_many(call, "gs_recv_many", ch, RECV_HALF, items, n));
     GS_TRY(check(call));
     size_t received;
     int code =
@@ -204,9 +220,13 @@ static int64_t api_recv_many(gs_call *call, gs_chan *ch, void *items, size_t n)
 
 static int api_send_copy(gs_call *call, gs_chan *ch, int kind, const void *data, size_t size)
 {
-    if (!may_use(call, ch, SEND_HALF) || (!data && size) || GS_TYPE_KIND(ch->elem.type) != kind ||
-        (kind == GS_KIND_STR && !gs__utf8_valid(data, size)))
-        return GS_EINVAL;
+    const char *name = kind == GS_KIND_STR ? "gs_send_str" : "gs_send_bytes";
+    GS_TRY(check_use(call, name, ch, SEND_HALF, size ? data : ch));
+    if (GS_TYPE_KIND(ch->elem.type) != kind)
+        return gs__misuse_of_type(task_of(call), name, ch, kind);
+    if (kind == GS_KIND_STR && !gs__utf8_valid(data, size))
+        return gs__misuse(task_of(call), GS_EINVAL,
+                          "gs_send_str: the text must be UTF-8, and is not: send it as bytes");
     GS_TRY(check(call));
     gs_str s;
     GS_TRY(gs__str_new(&s, data, size));
@@ -218,8 +238,7 @@ static int api_send_copy(gs_call *call, gs_chan *ch, int kind, const void *data,
 
 static int api_close(gs_call *call, gs_chan *ch)
 {
-    if (!may_use(call, ch, SEND_HALF))
-        return GS_EINVAL;
+    GS_TRY(check_use(call, "gs_close", ch, SEND_HALF, ch));
     enter(call);
     gs__chan_close(ch);
     return GS_OK;
@@ -303,11 +322,14 @@ static int api_select(gs_call *call, gs_case *cases, int n, int64_t timeout)
 {
     enum { FEW = 8 };
     gs__select_case few[FEW], *converted = few;
-    if (n < 0 || n > GS__SELECT_MAX || (n && !cases) || timeout < 0)
-        return GS_EINVAL;
+    if (n < 0 || n > GS__SELECT_MAX || (n && !cases))
+        return gs__misuse(task_of(call), GS_EINVAL, "gs_select: it takes 0 to %d cases, not %d%s",
+                          GS__SELECT_MAX, n, cases ? "" : " at NULL");
+    if (timeout < 0)
+        return gs__misuse_of_time(task_of(call), "gs_select", timeout);
     for (int i = 0; i < n; i++)
         if (!valid_case(call, &cases[i]))
-            return GS_EINVAL;
+            return gs__misuse_of_case(task_of(call), &cases[i], i);
     if (timeout == 0)
         enter(call);
     else
@@ -324,10 +346,16 @@ static int api_select(gs_call *call, gs_case *cases, int n, int64_t timeout)
 
 static int api_wait_fd(gs_call *call, int fd, int events, int64_t timeout)
 {
-    if (fd < 0 || timeout < 0 || !gs__are_events(events))
-        return GS_EINVAL;
+    if (fd < 0)
+        return gs__misuse_of_fd(task_of(call), fd);
+    if (timeout < 0)
+        return gs__misuse_of_time(task_of(call), "gs_wait_fd", timeout);
+    if (!gs__are_events(events))
+        return gs__misuse(task_of(call), GS_EINVAL, "gs_wait_fd: %#x are no events of poll(2)",
+                          (unsigned)events);
     GS_TRY(check(call));
-    return gs__wait_fd(fd, events, gs__task_scope(task_of(call)), timeout);
+    int code = gs__wait_fd(fd, events, gs__task_scope(task_of(call)), timeout);
+    return code == GS_EINVAL ? gs__misuse_of_fd(task_of(call), fd) : code;
 }
 
 static void api_block_begin(gs_call *call)
@@ -420,9 +448,12 @@ static void give_up_handle(gs_task *task)
 static int api_join(gs_call *call, gs_task *task, int *code)
 {
     if (task == task_of(call))
-        return GS_EDEADLK;
+        return gs__misuse(task_of(call), GS_EDEADLK,
+                          "gs_join: the task would wait for itself: join the tasks that it "
+                          "started");
     if (!holds_handle(call, task))
-        return GS_EINVAL;
+        return gs__misuse(task_of(call), GS_EINVAL,
+                          "gs_join: it is no task that this one started and has not given up");
     GS_TRY(check(call));
     GS_TRY(gs__task_wait(task, gs__task_scope(task_of(call)), GS_FOREVER));
     if (code)

@@ -28,6 +28,7 @@ int gs__vfail(gs_call *call, int code, const char *fmt, va_list args)
     va_end(again);
     gs__free(task->message);
     task->message = message;
+    task->misuse = 0;
     return code == GS_OK ? GS_EINVAL : code; /* a failure has a code */
 }
 

@@ -311,6 +311,7 @@ static void init(gs_task *task, const gs__spawn *spawn, int class)
     task->code = GS_OK;
     task->owner = spawn->owner;
     task->message = NULL;
+    task->misuse = 0;
     task->result.kind = 0;
     gs__list_init(&task->waiters);
     gs__list_init(&task->strings);
@@ -423,6 +424,9 @@ static void finish(gs_task *task, int code)
         code = GS_EINVAL;
         while (task->shields)
             gs__task_shield_end(task);
+    } else if (task->misuse && task->misuse != code) {
+        gs__free(task->message); /* it went on, and ends otherwise */
+        task->message = NULL;
     }
     gs__blocks_release(task, task->abandoned);
     end(task, code);

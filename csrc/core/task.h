@@ -77,7 +77,8 @@ struct gs_task {
     gs_value inline_args[GS__INLINE_ARGS];
     void (*release)(gs_task *); /* the bindings': releases what args stand for, on the ending thread */
     void *owner;                /* the bindings' */
-    char *message;              /* of gs_fail; NULL */
+    char *message;              /* of gs_fail, or misuse.c's; NULL */
+    int misuse;                 /* the code that the message is about; 0: any; misuse.c says more */
     gs__result result;
     gs__list waiters; /* for its end: gs__waiter, or gs__task_hook with party NULL */
     gs__list strings; /* that it received and still owns: str.h; the task's own */

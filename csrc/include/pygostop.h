@@ -4,13 +4,15 @@
  * arguments, its result, its context and `call->api`, a table of functions that the wrappers below
  * call. Nothing is linked. C99, C11 and C++.
  *
- * Every call here may be made from the task's own stack only, and none from a hook or from another
- * thread, unless its comment says so. "Checkpoint" means: returns GS_ECANCELED, with nothing done,
- * where the task has been asked to stop. "Parks" means: while it waits, the worker runs other tasks,
- * and the task may go on on another thread; so do not keep the address of a thread-local, errno's
- * included, across it.
+ * Every call here may be made from the task's own stack only, and none from a hook or from
+ * another thread, unless its comment says so. "Checkpoint" means: returns GS_ECANCELED, with
+ * nothing done, where the task has been asked to stop. "Parks" means: while it waits, the worker
+ * runs other tasks, and the task may go on on another thread; so do not keep the address of a
+ * thread-local, errno's included, across it.
  *
- * Results are GS_OK or a negative code; a task's own failure codes are positive. Times are
+ * Results are GS_OK or a negative code; a task's own failure codes are positive. GS_EINVAL, from
+ * any call, is for what no comment allows: a NULL, a negative time, the half of a channel that the
+ * task was not given; where the task ends with it, its failure says what was wrong. Times are
  * nanoseconds on the monotonic clock. */
 #ifndef PYGOSTOP_H
 #define PYGOSTOP_H
@@ -56,6 +58,7 @@ extern "C" {
     X(GS_ENOMEM, -6, "memory, threads or mappings ran out") \
     X(GS_EDEADLK, -7, "the task would wait for itself")
 
+/* What calls give; GS__CODES has the words of each. */
 enum {
     GS_OK = 0,
 #define GS__ENUMERATE(name, code, text) name = code,
@@ -65,6 +68,7 @@ enum {
 
 /* ---- time ---- */
 
+/* Nanoseconds of so many whole microseconds, milliseconds, seconds; GS_FOREVER never ends. */
 #define GS_US(n) ((int64_t)(n) * 1000)
 #define GS_MS(n) ((int64_t)(n) * 1000000)
 #define GS_S(n) ((int64_t)(n) * 1000000000)
@@ -75,6 +79,7 @@ enum {
 /* A kind in the low byte, the size of one item above it. */
 typedef uint64_t gs_type;
 
+/* In memory: one byte of 0 or 1; two's complement; IEEE 754; gs_str; gs_str; a pointer; bytes. */
 enum {
     GS_KIND_BOOL = 1,
     GS_KIND_INT,
@@ -86,10 +91,13 @@ enum {
     GS_KIND_RECORD
 };
 
+/* What a type is made of, and what it says. A size is in bytes. */
 #define GS_TYPE(kind, size) ((gs_type)(kind) | (gs_type)(size) << 8)
 #define GS_TYPE_KIND(type) ((int)((type) & 0xff))
 #define GS_TYPE_SIZE(type) ((size_t)((type) >> 8))
 
+/* The types: those of Python's bool, int (GS_INT64), float (GS_FLOAT64), str and bytes, of a struct
+ * format or NumPy dtype of one plain item, and of records. */
 #define GS_BOOL GS_TYPE(GS_KIND_BOOL, 1)
 #define GS_INT8 GS_TYPE(GS_KIND_INT, 1)
 #define GS_INT16 GS_TYPE(GS_KIND_INT, 2)
@@ -127,6 +135,8 @@ typedef struct gs_view {
 
 /* ---- the objects ---- */
 
+/* The table of functions; a channel; a context, which is asked to stop; a task, as its starter
+ * holds it. */
 typedef struct gs_api gs_api;
 typedef struct gs_chan gs_chan;
 typedef struct gs_ctx gs_ctx;
@@ -142,6 +152,7 @@ typedef struct gs_call {
 
 #define GS__SIGNAL_STOP 1u
 
+/* A task's function: GS_OK, a positive code of its own, or a negative one that a call here gave. */
 typedef int gs_fn(gs_call *call);
 
 /* A value given to gs_go. Build it with GS_ARG_…. */
@@ -158,6 +169,7 @@ typedef struct gs_value {
     } as;
 } gs_value;
 
+/* The kinds of values, as gs_arg_kind gives them. */
 enum {
     GS_VALUE_INT = 1,
     GS_VALUE_FLOAT,
@@ -179,12 +191,14 @@ static inline gs_value gs__value(int kind)
     v.as.s.size = 0;
     return v;
 }
+/* For gs_arg_int, and gs_arg_float. */
 static inline gs_value GS_ARG_INT(int64_t n)
 {
     gs_value v = gs__value(GS_VALUE_INT);
     v.as.i = n;
     return v;
 }
+/* For gs_arg_float. */
 static inline gs_value GS_ARG_FLOAT(double x)
 {
     gs_value v = gs__value(GS_VALUE_FLOAT);
@@ -233,6 +247,7 @@ typedef struct gs_case {
     bool ok; /* set by gs_select: false for a receive from a closed channel */
 } gs_case;
 
+/* What GS_CASE_… make; not to be used otherwise. */
 enum { GS_CASE_KIND_NONE, GS_CASE_KIND_RECV, GS_CASE_KIND_SEND, GS_CASE_KIND_DONE };
 
 static inline gs_case gs__case(int kind, gs_chan *ch, gs_ctx *ctx, void *item)
@@ -245,18 +260,22 @@ static inline gs_case gs__case(int kind, gs_chan *ch, gs_ctx *ctx, void *item)
     c.ok = true;
     return c;
 }
+/* Receives into `to`, which has room for one item. */
 static inline gs_case GS_CASE_RECV(gs_chan *ch, void *to)
 {
     return gs__case(GS_CASE_KIND_RECV, ch, NULL, to);
 }
+/* Sends the item at `from`. */
 static inline gs_case GS_CASE_SEND(gs_chan *ch, const void *from)
 {
     return gs__case(GS_CASE_KIND_SEND, ch, NULL, (void *)from);
 }
+/* Happens once the context is done. */
 static inline gs_case GS_CASE_DONE(gs_ctx *ctx)
 {
     return gs__case(GS_CASE_KIND_DONE, NULL, ctx, NULL);
 }
+/* Never happens. */
 #define GS_CASE_NONE gs__case(GS_CASE_KIND_NONE, NULL, NULL, NULL)
 
 /* ---- the table ---- */
@@ -331,6 +350,7 @@ struct gs_api {
  * Of a wrong kind or missing, the task fails here: its defers run and the call does not return. So
  * read the arguments before anything else is held. What they give stays valid until the task ends. */
 
+/* How many there are. */
 static inline int gs_nargs(gs_call *call)
 {
     return call->api->nargs(call);
@@ -340,6 +360,7 @@ static inline int gs_arg_kind(gs_call *call, int i)
 {
     return call->api->arg_kind(call, i);
 }
+/* Of Python's int, within 64 bits. */
 static inline int64_t gs_arg_int(gs_call *call, int i)
 {
     return call->api->arg_int(call, i);
@@ -374,11 +395,12 @@ static inline const gs_view *gs_arg_view(gs_call *call, int i)
 {
     return call->api->arg_view(call, i);
 }
-/* A channel of `item`. */
+/* A channel of `item`, in both halves or the one that the task was given. */
 static inline gs_chan *gs_arg_chan(gs_call *call, int i, gs_type item)
 {
     return call->api->arg_chan(call, i, item);
 }
+/* A Context. */
 static inline gs_ctx *gs_arg_ctx(gs_call *call, int i)
 {
     return call->api->arg_ctx(call, i);
@@ -392,20 +414,22 @@ static inline void *gs_arg_ptr(gs_call *call, int i)
 /* ---- result ----
  * The last one counts. GS_OK, so: return gs_return_int(call, n); GS_ENOMEM where a copy failed. */
 
+/* GS_OK. */
 static inline int gs_return_int(gs_call *call, int64_t n)
 {
     return call->api->return_int(call, n);
 }
+/* GS_OK. */
 static inline int gs_return_float(gs_call *call, double x)
 {
     return call->api->return_float(call, x);
 }
-/* Copies. What is not UTF-8 fails the task: GS_EINVAL. */
+/* Copies; `size` in bytes. What is not UTF-8 fails the task: GS_EINVAL. */
 static inline int gs_return_str(gs_call *call, const char *s, size_t size)
 {
     return call->api->return_str(call, s, size);
 }
-/* Copies. */
+/* Copies; `size` in bytes. */
 static inline int gs_return_bytes(gs_call *call, const void *data, size_t size)
 {
     return call->api->return_bytes(call, data, size);
@@ -484,6 +508,8 @@ static inline void gs_shield_begin(gs_call *call)
 {
     call->api->shield_begin(call);
 }
+/* Ends the innermost: hooks and the descriptor that it held back see the stop now. Nothing where
+ * none is open; one that is left open when the task ends is its failure. */
 static inline void gs_shield_end(gs_call *call)
 {
     call->api->shield_end(call);
@@ -538,11 +564,13 @@ static inline int gs_recv(gs_call *call, gs_chan *ch, void *item)
 {
     return call->api->recv(call, ch, item);
 }
-/* GS_EAGAIN where it would wait. No checkpoint, never parks to wait. */
+/* GS_EAGAIN where it would wait, GS_ECLOSED. No checkpoint, never parks to wait. */
 static inline int gs_try_send(gs_call *call, gs_chan *ch, const void *item)
 {
     return call->api->try_send(call, ch, item);
 }
+/* GS_EAGAIN where it would wait, GS_ECLOSED when closed and drained. No checkpoint, never parks to
+ * wait. */
 static inline int gs_try_recv(gs_call *call, gs_chan *ch, void *item)
 {
     return call->api->try_recv(call, ch, item);
@@ -568,7 +596,7 @@ static inline int gs_send_bytes(gs_call *call, gs_chan *ch, const void *data, si
 {
     return call->api->send_copy(call, ch, GS_KIND_BYTES, data, size);
 }
-/* Closing twice is harmless. */
+/* Receivers drain it and see the end, senders fail. GS_OK, the second time as well. Never parks. */
 static inline int gs_close(gs_call *call, gs_chan *ch)
 {
     return call->api->close(call, ch);
@@ -579,6 +607,7 @@ static inline gs_chan *gs_chan_new(gs_call *call, gs_type item, size_t capacity)
 {
     return call->api->chan_new(call, item, capacity);
 }
+/* A string that was received, and sets it to NULL; what was sent on is not the task's any more. */
 static inline void gs_str_free(gs_call *call, gs_str *s)
 {
     call->api->str_free(call, s);
@@ -599,11 +628,12 @@ static inline int gs_wait_fd(gs_call *call, int fd, int events, int64_t timeout)
 {
     return call->api->wait_fd(call, fd, events, timeout);
 }
-/* Around a system call that blocks the thread: other tasks run on another thread meanwhile. */
+/* Before a system call that blocks the thread: other tasks run on another thread meanwhile. */
 static inline void gs_block_begin(gs_call *call)
 {
     call->api->block_begin(call);
 }
+/* After it. */
 static inline void gs_block_end(gs_call *call)
 {
     call->api->block_end(call);
@@ -618,6 +648,7 @@ static inline gs_task *gs_go_named(gs_call *call, gs_fn *fn, const char *name, c
 {
     return call->api->go(call, fn, name, args, nargs);
 }
+/* The same; its name is the function's. */
 #define gs_go(call, fn, args, nargs) gs_go_named(call, fn, #fn, args, nargs)
 /* Waits for its end and gives the handle up; its return code in `code`, which may be NULL. GS_EDEADLK
  * for the task itself. Checkpoint, parks. */
@@ -625,6 +656,7 @@ static inline int gs_join(gs_call *call, gs_task *task, int *code)
 {
     return call->api->join(call, task, code);
 }
+/* Asks a task that this one started, and has not given up, to stop. Never parks. */
 static inline void gs_task_cancel(gs_call *call, gs_task *task)
 {
     call->api->task_cancel(call, task);
@@ -634,24 +666,29 @@ static inline void gs_detach(gs_call *call, gs_task *task)
 {
     call->api->detach(call, task);
 }
+/* The task's own context: done once it is asked to stop, under a shield as well. */
 static inline gs_ctx *gs_ctx_current(gs_call *call)
 {
     return call->api->ctx_current(call);
 }
-/* Contexts of the task's own, released when it ends. NULL when memory ran out. */
+/* A context of the task's own, released when it ends; done when it is cancelled or `parent` is.
+ * NULL when memory ran out. */
 static inline gs_ctx *gs_ctx_with_cancel(gs_call *call, gs_ctx *parent)
 {
     return call->api->ctx_with_cancel(call, parent);
 }
+/* The same, done as well `ns` from now. */
 static inline gs_ctx *gs_ctx_with_timeout(gs_call *call, gs_ctx *parent, int64_t ns)
 {
     return call->api->ctx_with_timeout(call, parent, ns);
 }
-/* `cause` is copied and may be NULL. */
+/* Cancels it and all below it, and wakes who waits there; once is enough. `cause` is copied and may
+ * be NULL. Never parks. */
 static inline void gs_ctx_cancel(gs_call *call, gs_ctx *ctx, const char *cause)
 {
     call->api->ctx_cancel(call, ctx, cause);
 }
+/* Whether it is done, by a cancel or its time. */
 static inline bool gs_ctx_done(gs_call *call, gs_ctx *ctx)
 {
     return call->api->ctx_done(call, ctx);
@@ -664,7 +701,8 @@ static inline void gs_progress(gs_call *call, int64_t done, int64_t total)
 {
     call->api->progress(call, done, total);
 }
-/* A line for Python's logger "pygostop.task". Never waits. */
+/* A line for Python's logger "pygostop.task", as printf makes it, behind the task's name. Never
+ * waits. */
 GS__PRINTF(2, 3) static inline void gs_log(gs_call *call, const char *fmt, ...)
 {
     va_list args;
@@ -684,8 +722,9 @@ typedef struct gs_def {
     const char *signature; /* NULL, or as in GS_SIG */
 } gs_def;
 
+/* What GS_EXPORT tells of a library. */
 typedef struct gs_library {
-    uint32_t version;
+    uint32_t version; /* GS_VERSION at its build */
     uint32_t count;
     const gs_def *tasks;
 } gs_library;

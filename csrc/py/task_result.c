@@ -29,6 +29,9 @@ static const char *words_of(const gs_task *task)
         return task->message;
     if (task->code == GS_ECANCELED)
         return "it returned GS_ECANCELED, and nobody had asked it to stop";
+    if (task->code < 0 && strcmp(gs__code_name(task->code), "unknown") == 0)
+        return "it returned a negative code that pygostop.h has not: a task's own codes are "
+               "positive";
     return task->code < 0 ? gs__code_text(task->code) : "";
 }
 

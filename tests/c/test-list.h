@@ -58,6 +58,10 @@ TEST_ENTRY(args_at_a_negative_index_fail_the_task, 30)
 TEST_ENTRY(args_may_be_one_half_of_a_channel, 30)
 TEST_ENTRY(args_that_are_arrays_are_shared, 30)
 TEST_ENTRY(task_owns_what_it_made, 30)
+/* test-misuse.c */
+TEST_ENTRY(misuse_is_told_in_the_words_of_the_failure, 30)
+TEST_ENTRY(misuse_that_was_got_over_leaves_no_words, 30)
+TEST_ENTRY(misuse_leaves_the_words_of_gs_fail, 30)
 /* test-stop.c */
 TEST_ENTRY(task_cancelled_before_it_began_never_runs, 30)
 TEST_ENTRY(task_that_computes_stops_at_a_checkpoint, 30)
