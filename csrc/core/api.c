@@ -299,10 +299,28 @@ static int select_converted(gs_call *call, gs_case *cases, gs__select_case *conv
     return cases[k].kind == GS_CASE_KIND_SEND && !cases[k].ok ? GS_ECLOSED : k;
 }
 
+/* Each in a frame of its own: where many tasks wait, every line of their stacks comes from far away, so
+ * the select that waits for a value or the end takes no more than that needs. */
+enum { TWO = 2, FEW = 8 };
+
+static gs__noinline int select_few(gs_call *call, gs_case *cases, int n, int64_t timeout)
+{
+    gs__select_case converted[FEW];
+    return select_converted(call, cases, converted, n, timeout);
+}
+
+static gs__noinline int select_many(gs_call *call, gs_case *cases, int n, int64_t timeout)
+{
+    gs__select_case *converted = gs__alloc((size_t)n * sizeof *converted);
+    if (!converted)
+        return GS_ENOMEM;
+    int code = select_converted(call, cases, converted, n, timeout);
+    gs__free(converted);
+    return code;
+}
+
 static int api_select(gs_call *call, gs_case *cases, int n, int64_t timeout)
 {
-    enum { FEW = 8 };
-    gs__select_case few[FEW], *converted = few;
     if (n < 0 || n > GS__SELECT_MAX || (n && !cases) || timeout < 0)
         return GS_EINVAL;
     for (int i = 0; i < n; i++)
@@ -312,12 +330,12 @@ static int api_select(gs_call *call, gs_case *cases, int n, int64_t timeout)
         enter(call);
     else
         GS_TRY(check(call));
-    if (n > FEW && !(converted = gs__alloc((size_t)n * sizeof *converted)))
-        return GS_ENOMEM;
-    int code = select_converted(call, cases, converted, n, timeout);
-    if (converted != few)
-        gs__free(converted);
-    return code;
+    if (n > FEW)
+        return select_many(call, cases, n, timeout);
+    if (n > TWO)
+        return select_few(call, cases, n, timeout);
+    gs__select_case converted[TWO];
+    return select_converted(call, cases, converted, n, timeout);
 }
 
 /* ---- descriptors and blocking calls ---- */
