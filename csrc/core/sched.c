@@ -350,7 +350,8 @@ void gs__set_stuck(gs__worker *w, bool stuck)
 
 /* ---- stealing ---- */
 
-/* Half of what the victim has, the oldest, into the thief's queue; one of them to run. */
+/* Half of what the victim has into the thief's queue; one of them to run. Those that the victim would
+ * turn to last: it goes on with the others, and so does who waits for them, in order, on its worker. */
 static gs_task *steal_queued(gs__worker *thief, gs__worker *victim)
 {
     if (!atomic_load_explicit(&victim->queued, memory_order_acquire) || !gs__trylock(&victim->lock))
@@ -361,8 +362,10 @@ static gs_task *steal_queued(gs__worker *thief, gs__worker *victim)
     int half = (atomic_load_explicit(&victim->queued, memory_order_relaxed) + 1) / 2, n = 0;
     if (half > STEAL_MOST)
         half = STEAL_MOST;
-    for (gs__link *l; n < half && (l = gs__list_pop(&victim->ready)); n++)
-        gs__list_append(&ready, l);
+    for (gs__link *l; n < half && (l = gs__list_last(&victim->ready)); n++) {
+        gs__list_remove(l);
+        gs__list_prepend(&ready, l);
+    }
     for (gs__link *l; n < half && (l = gs__list_last(&victim->fresh)); n++) {
         gs__list_remove(l);
         gs__list_prepend(&fresh, l);
