@@ -372,6 +372,15 @@ typedef struct kept_name {
     char text[];
 } kept_name;
 
+/* In line: names are shorter than the way to strcmp. */
+static inline bool same_text(const char *a, const char *b)
+{
+    for (; *a == *b; a++, b++)
+        if (!*a)
+            return true;
+    return false;
+}
+
 /* NULL where it is not kept. */
 static const char *keep_name(const char *name)
 {
@@ -382,7 +391,7 @@ static const char *keep_name(const char *name)
         hash = hash * 33 + (unsigned char)*p;
     _Atomic(kept_name *) *bucket = &buckets[hash % BUCKETS];
     for (kept_name *kept = atomic_load(bucket); kept; kept = kept->next)
-        if (strcmp(kept->text, name) == 0)
+        if (same_text(kept->text, name))
             return kept->text;
     size_t size = strlen(name) + 1;
     if (size > NAME_KEPT || atomic_load_explicit(&n_kept, memory_order_relaxed) >= NAMES_MOST)
