@@ -318,10 +318,28 @@ static int select_converted(gs_call *call, gs_case *cases, gs__select_case *conv
     return cases[k].kind == GS_CASE_KIND_SEND && !cases[k].ok ? GS_ECLOSED : k;
 }
 
+/* Each in a frame of its own: where many tasks wait, every line of their stacks comes from far away, so
+ * the select that waits for a value or the end takes no more than that needs. */
+enum { TWO = 2, FEW = 8 };
+
+static gs__noinline int select_few(gs_call *call, gs_case *cases, int n, int64_t timeout)
+{
+    gs__select_case converted[FEW];
+    return select_converted(call, cases, converted, n, timeout);
+}
+
+static gs__noinline int select_many(gs_call *call, gs_case *cases, int n, int64_t timeout)
+{
+    gs__select_case *converted = gs__alloc((size_t)n * sizeof *converted);
+    if (!converted)
+        return GS_ENOMEM;
+    int code = select_converted(call, cases, converted, n, timeout);
+    gs__free(converted);
+    return code;
+}
+
 static int api_select(gs_call *call, gs_case *cases, int n, int64_t timeout)
 {
-    enum { FEW = 8 };
-    gs__select_case few[FEW], *converted = few;
     if (n < 0 || n > GS__SELECT_MAX || (n && !cases))
         return gs__misuse(task_of(call), GS_EINVAL, "gs_select: it takes 0 to %d cases, not %d%s",
                           GS__SELECT_MAX, n, cases ? "" : " at NULL");
@@ -334,12 +352,12 @@ static int api_select(gs_call *call, gs_case *cases, int n, int64_t timeout)
         enter(call);
     else
         GS_TRY(check(call));
-    if (n > FEW && !(converted = gs__alloc((size_t)n * sizeof *converted)))
-        return GS_ENOMEM;
-    int code = select_converted(call, cases, converted, n, timeout);
-    if (converted != few)
-        gs__free(converted);
-    return code;
+    if (n > FEW)
+        return select_many(call, cases, n, timeout);
+    if (n > TWO)
+        return select_few(call, cases, n, timeout);
+    gs__select_case converted[TWO];
+    return select_converted(call, cases, converted, n, timeout);
 }
 
 /* ---- descriptors and blocking calls ---- */
@@ -382,6 +400,15 @@ typedef struct kept_name {
     char text[];
 } kept_name;
 
+/* In line: names are shorter than the way to strcmp. */
+static inline bool same_text(const char *a, const char *b)
+{
+    for (; *a == *b; a++, b++)
+        if (!*a)
+            return true;
+    return false;
+}
+
 /* NULL where it is not kept. */
 static const char *keep_name(const char *name)
 {
@@ -392,7 +419,7 @@ static const char *keep_name(const char *name)
         hash = hash * 33 + (unsigned char)*p;
     _Atomic(kept_name *) *bucket = &buckets[hash % BUCKETS];
     for (kept_name *kept = atomic_load(bucket); kept; kept = kept->next)
-        if (strcmp(kept->text, name) == 0)
+        if (same_text(kept->text, name))
             return kept->text;
     size_t size = strlen(name) + 1;
     if (size > NAME_KEPT || atomic_load_explicit(&n_kept, memory_order_relaxed) >= NAMES_MOST)

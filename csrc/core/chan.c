@@ -356,7 +356,6 @@ int gs__chan_try_recv_many(gs_chan *ch, void *items, size_t n, size_t *received)
 /* One blocked send or receive. */
 typedef struct blocked {
     gs__wait wait;
-    gs__waiter waiter;
     gs__cutoff cutoff;
     gs_chan *ch;
 } blocked;
@@ -374,20 +373,21 @@ static unsigned happened(gs__wait *wait)
 /* With the lock held, which it releases: waits in the queue until the operation has happened. */
 static int wait_in_queue(blocked *b, gs__party *self, gs__list *queue, void *item, const void *on)
 {
-    b->waiter.party = self;
-    b->waiter.item = item;
-    b->waiter.outcome = GS__CASE;
-    b->waiter.ok = false;
-    gs__list_append(queue, &b->waiter.link);
+    gs__waiter *waiter = &self->waiter;
+    waiter->party = self;
+    waiter->item = item;
+    waiter->outcome = GS__CASE;
+    waiter->ok = false;
+    gs__list_append(queue, &waiter->link);
     b->wait.unlock = unlock_chan;
     b->wait.happened = happened;
     b->wait.on = on;
     unsigned outcome = gs__wait_for_claim(self, &b->wait);
     if (outcome == GS__CASE)
-        return b->waiter.ok ? GS_OK : GS_ECLOSED;
+        return waiter->ok ? GS_OK : GS_ECLOSED;
     gs__acquire(&b->ch->lock);
-    if (gs__linked(&b->waiter.link))
-        gs__list_remove(&b->waiter.link);
+    if (gs__linked(&waiter->link))
+        gs__list_remove(&waiter->link);
     gs__release(&b->ch->lock);
     return gs__cutoff_code(outcome);
 }

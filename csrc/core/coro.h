@@ -33,8 +33,9 @@ typedef struct gs__coro {
 
 /* The coroutine that is the calling thread itself. */
 void gs__coro_init_thread(gs__coro *coro);
-/* Lets a coroutine begin at entry(arg) on its stack, at its first switch. entry never returns. `above`
- * bytes, a multiple of 16, below gs__stack_top are left to the caller. */
+/* Lets a coroutine begin at entry(arg) on its stack, at its first switch, with the floating-point control
+ * words that a program begins with, whoever makes it. entry never returns. `above` bytes, a multiple of
+ * 16, below gs__stack_top are left to the caller. */
 void gs__coro_init_below(gs__coro *coro, gs__stack stack, size_t above, void (*entry)(void *),
                          void *arg);
 static inline void gs__coro_init(gs__coro *coro, gs__stack stack, void (*entry)(void *), void *arg)

@@ -1,6 +1,6 @@
 /* misuse.c: see misuse.h.
  *
- * * What always holds: gs_task.misuse is the code that gs_task.message is about, or 0 where there
+ * What always holds: gs_task.misuse is the code that gs_task.message is about, or 0 where there
  * is no message or gs_fail set it. Only the task itself writes the two while it runs. */
 #define _GNU_SOURCE
 #include "misuse.h"

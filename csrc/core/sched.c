@@ -10,8 +10,8 @@ enum {
     FAIRNESS = 64,        /* every so many picks, the oldest first */
     STEAL_MOST = 64,      /* tasks taken from another worker, or from the inbox, at once */
     SPIN_US = 20,         /* about what waking a sleeping core costs */
-    PREFETCH_FROM = 256,  /* tasks on a queue; fewer are in the caches */
-    PREFETCH_STACK = 512, /* bytes of a stack: the frames of a select that waits */
+    PREFETCH_FROM = 32,   /* tasks on a queue; fewer are in the caches */
+    PREFETCH_STACK = 768, /* bytes of a stack: the frames of a task that waits */
     NEXT_AGE_US = 2,      /* how long `next` of another worker must have waited to be taken */
     PAUSE_FIRST_US = 20,
     PAUSE_MOST_US = 1000
@@ -56,18 +56,21 @@ static gs_task *take_next(gs__worker *w)
                : NULL;
 }
 
-/* Where many wait, their records and stacks have long left the caches: fetches the stack of the one
- * behind `l`, whose record was fetched when the one before was taken, and the record behind that. In line,
- * as GCC takes a function that only fetches for one that does nothing. */
-static inline __attribute__((always_inline)) void prefetch_behind(gs__worker *w, gs__link *l)
+/* Where many wait, their records and stacks have long left the caches, and the stacks' pages the
+ * processor's table of them. So, of those behind `l`, fetches the record of the fifth, the page of the
+ * fourth's stack, and the frames of the second's: each reads only what was fetched when others were taken.
+ * In line, as GCC takes a function that only fetches for one that does nothing. */
+static inline __attribute__((always_inline)) void prefetch_behind(gs__list *list, gs__link *l)
 {
-    gs__link *next = l->next;
-    if (next == &w->ready.head || next == &w->fresh.head)
+    gs__link *end = &list->head, *second, *fourth;
+    if (l->next == end || (second = l->next->next) == end || second->next == end ||
+        (fourth = second->next->next) == end)
         return;
-    const char *stack = task_of(next)->coro.sp, *record = (const char *)task_of(next->next);
+    const char *record = (const char *)task_of(fourth->next), *stack = task_of(second)->coro.sp;
     for (size_t i = 0; i < sizeof(gs_task); i += GS__CACHE_LINE)
         __builtin_prefetch(record + i);
-    for (int i = 0; stack && i < PREFETCH_STACK; i += GS__CACHE_LINE)
+    __builtin_prefetch(task_of(fourth)->coro.sp);
+    for (int i = GS__CACHE_LINE; stack && i < PREFETCH_STACK; i += GS__CACHE_LINE)
         __builtin_prefetch(stack + i);
 }
 
@@ -85,12 +88,11 @@ static gs_task *pop(gs__worker *w, bool oldest)
         l = gs__list_first(&w->ready);
     if (!l)
         l = gs__list_first(&w->fresh);
-    if (!l)
-        l = gs__list_first(&w->ready);
+    if (!l && (l = gs__list_first(&w->ready)) &&
+        gs__unlikely(atomic_load_explicit(&w->queued, memory_order_relaxed) > PREFETCH_FROM))
+        prefetch_behind(&w->ready, l);
     if (!l)
         return NULL;
-    if (gs__unlikely(atomic_load_explicit(&w->queued, memory_order_relaxed) > PREFETCH_FROM))
-        prefetch_behind(w, l);
     gs__list_remove(l);
     count(w, -1);
     return task_of(l);
@@ -348,7 +350,8 @@ void gs__set_stuck(gs__worker *w, bool stuck)
 
 /* ---- stealing ---- */
 
-/* Half of what the victim has, the oldest, into the thief's queue; one of them to run. */
+/* Half of what the victim has into the thief's queue; one of them to run. Those that the victim would
+ * turn to last: it goes on with the others, and so does who waits for them, in order, on its worker. */
 static gs_task *steal_queued(gs__worker *thief, gs__worker *victim)
 {
     if (!atomic_load_explicit(&victim->queued, memory_order_acquire) || !gs__trylock(&victim->lock))
@@ -359,8 +362,10 @@ static gs_task *steal_queued(gs__worker *thief, gs__worker *victim)
     int half = (atomic_load_explicit(&victim->queued, memory_order_relaxed) + 1) / 2, n = 0;
     if (half > STEAL_MOST)
         half = STEAL_MOST;
-    for (gs__link *l; n < half && (l = gs__list_pop(&victim->ready)); n++)
-        gs__list_append(&ready, l);
+    for (gs__link *l; n < half && (l = gs__list_last(&victim->ready)); n++) {
+        gs__list_remove(l);
+        gs__list_prepend(&ready, l);
+    }
     for (gs__link *l; n < half && (l = gs__list_last(&victim->fresh)); n++) {
         gs__list_remove(l);
         gs__list_prepend(&fresh, l);

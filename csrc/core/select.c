@@ -6,7 +6,7 @@
  * more: so "nothing was ready" is true of one moment. To wait, the select then hangs a waiter on each,
  * still under all locks, and lets go of them when it has left its stack. Contexts and tasks once done
  * stay done, so their waiters may hang before and are looked at after (see waiter.h). models/select.pml
- * checks that a select ends by one case. */
+ * checks that a select ends by one case. A select of one case is that operation, without all this. */
 #include "select.h"
 
 #include "debug.h"
@@ -180,32 +180,36 @@ static void unhang_from_channels(gs__selecting *s)
     }
 }
 
-/* Those of contexts and tasks, where one is done already and nothing hangs: its index. */
+/* On a context or a task; where that is done already, and of other cases, it does not hang. */
+static void hang_on_event(gs__select_case *c, gs__party *party, gs__waiter *waiter, unsigned outcome)
+{
+    waiter->party = party;
+    waiter->outcome = outcome;
+    gs__link_init(&waiter->link);
+    if (c->kind == GS__CASE_CTX && c->on.ctx)
+        gs__ctx_hang(c->on.ctx, waiter);
+    else if (c->kind == GS__CASE_TASK && c->on.task)
+        gs__task_hang(c->on.task, waiter);
+}
+
+static void unhang_from_event(gs__select_case *c, gs__waiter *waiter)
+{
+    if (c->kind == GS__CASE_CTX && c->on.ctx)
+        gs__ctx_unhang(c->on.ctx, waiter);
+    else if (c->kind == GS__CASE_TASK && c->on.task)
+        gs__task_unhang(c->on.task, waiter);
+}
+
 static void hang_on_events(gs__selecting *s, gs__party *party)
 {
-    for (int i = 0; i < s->n; i++) {
-        gs__select_case *c = &s->cases[i];
-        c->waiter.outcome = GS__CASE + (unsigned)i;
-        gs__link_init(&c->waiter.link);
-        if (is_chan(c))
-            continue;
-        c->waiter.party = party;
-        if (c->kind == GS__CASE_CTX && c->on.ctx)
-            gs__ctx_hang(c->on.ctx, &c->waiter);
-        else if (c->kind == GS__CASE_TASK && c->on.task)
-            gs__task_hang(c->on.task, &c->waiter);
-    }
+    for (int i = 0; i < s->n; i++)
+        hang_on_event(&s->cases[i], party, &s->cases[i].waiter, GS__CASE + (unsigned)i);
 }
 
 static void unhang_from_events(gs__selecting *s)
 {
-    for (int i = 0; i < s->n; i++) {
-        gs__select_case *c = &s->cases[i];
-        if (c->kind == GS__CASE_CTX && c->on.ctx)
-            gs__ctx_unhang(c->on.ctx, &c->waiter);
-        else if (c->kind == GS__CASE_TASK && c->on.task)
-            gs__task_unhang(c->on.task, &c->waiter);
-    }
+    for (int i = 0; i < s->n; i++)
+        unhang_from_event(&s->cases[i], &s->cases[i].waiter);
 }
 
 /* Everything but the channels. GS_ENOMEM, GS_ECANCELED: nothing hangs. */
@@ -244,7 +248,79 @@ static int result_of(gs__selecting *s, unsigned outcome)
     return (int)(outcome - GS__CASE);
 }
 
-/* ---- the call that waits ---- */
+/* ---- the call that waits for one thing ---- */
+
+static int select_chan(gs__select_case *c, gs_ctx *scope, int64_t deadline)
+{
+    int code = c->kind == GS__CASE_RECV ? gs__chan_recv(c->on.chan, c->item, scope, deadline)
+                                        : gs__chan_send(c->on.chan, c->item, scope, deadline);
+    c->ok = code == GS_OK;
+    if (code == GS_OK || code == GS_ECLOSED)
+        return 0;
+    return deadline == 0 && code == GS_ETIMEDOUT ? GS_EAGAIN : code;
+}
+
+/* Outcomes of a wait for a context, a task, or nothing: it was claimed through its waiter, which is off
+ * the queue then, or it saw by itself that the event had happened. */
+enum { TOLD = GS__CASE, SEEN };
+
+typedef struct waiting_for_event {
+    gs__wait wait;
+    gs__select_case *c;
+    gs__cutoff *cutoff; /* NULL: none is needed */
+} waiting_for_event;
+
+static unsigned event_or_cutoff_happened(gs__wait *wait)
+{
+    waiting_for_event *w = gs__container(wait, waiting_for_event, wait);
+    unsigned outcome = w->cutoff ? gs__cutoff_happened(w->cutoff) : GS__IDLE;
+    return outcome != GS__CANCELED && event_happened(w->c) ? SEEN : outcome;
+}
+
+static int wait_for_event(gs__select_case *c, gs__party *self, bool own, gs__cutoff *cutoff,
+                          int64_t deadline)
+{
+    waiting_for_event w = {.c = c, .cutoff = cutoff};
+    w.wait.happened = event_or_cutoff_happened;
+    w.wait.deadline = deadline;
+    w.wait.own = own;
+    w.wait.on = gs__on_select(1);
+    hang_on_event(c, self, &self->waiter, TOLD);
+    unsigned outcome = gs__wait_for_claim(self, &w.wait);
+    if (outcome == TOLD)
+        return 0;
+    unhang_from_event(c, &self->waiter);
+    return outcome == SEEN ? 0 : gs__cutoff_code(outcome);
+}
+
+static gs__noinline int wait_for_event_or_cutoff(gs__select_case *c, gs__party *self, gs_ctx *scope,
+                                                 bool own, int64_t deadline)
+{
+    gs__cutoff cutoff;
+    int result = gs__cutoff_arm(&cutoff, self, scope, own, deadline);
+    if (result != GS_OK)
+        return result;
+    result = wait_for_event(c, self, own, &cutoff, deadline);
+    gs__cutoff_disarm(&cutoff);
+    return result;
+}
+
+static gs__noinline int select_one(gs__select_case *c, gs_ctx *scope, int64_t deadline)
+{
+    if (is_chan(c))
+        return select_chan(c, scope, deadline);
+    if (event_happened(c))
+        return 0;
+    if (deadline == 0)
+        return GS_EAGAIN;
+    gs__party *self = gs__self();
+    bool own = scope && gs__is_own_ctx(self, scope);
+    return gs__cutoff_needed(self, scope, own, deadline)
+               ? wait_for_event_or_cutoff(c, self, scope, own, deadline)
+               : wait_for_event(c, self, own, NULL, deadline);
+}
+
+/* ---- the call that waits for several ---- */
 
 typedef struct selecting_here {
     gs__wait wait;
@@ -261,7 +337,8 @@ static unsigned happened_here(gs__wait *wait)
     return what_happened(&gs__container(wait, selecting_here, wait)->s);
 }
 
-int gs__select(gs__select_case *cases, int n, gs_ctx *scope, int64_t deadline)
+static gs__noinline int select_several(gs__select_case *cases, int n, gs_ctx *scope,
+                                       int64_t deadline)
 {
     int result = try_in_random_order(cases, n);
     if (result != NONE_READY)
@@ -301,6 +378,11 @@ int gs__select(gs__select_case *cases, int n, gs_ctx *scope, int64_t deadline)
     }
     free_order(&here.s);
     return result;
+}
+
+int gs__select(gs__select_case *cases, int n, gs_ctx *scope, int64_t deadline)
+{
+    return n == 1 ? select_one(cases, scope, deadline) : select_several(cases, n, scope, deadline);
 }
 
 /* ---- the operation that nobody's stack waits on ---- */

@@ -296,13 +296,29 @@ static void pool_put(pool *p, int class, char *bottom)
     gs__release(&p->lock);
 }
 
+/* Some of the cache's stacks, in one hold of the pool's lock where their pages stay. */
 static void cache_shrink(gs__stack_cache *cache, int class, int to)
 {
-    while (cache->of[class].n_free > to) {
-        char *bottom = cache->of[class].free;
-        cache->of[class].free = *link_of(bottom, class);
-        cache->of[class].n_free--;
-        pool_put(&pools[class], class, bottom);
+    pool *p = &pools[class];
+    int give = cache->of[class].n_free - to;
+    if (give <= 0)
+        return;
+    char *first = cache->of[class].free, *last = first;
+    for (int i = 1; i < give; i++)
+        last = *link_of(last, class);
+    cache->of[class].free = *link_of(last, class);
+    cache->of[class].n_free = to;
+    gs__acquire(&p->lock);
+    bool stay = p->n_warm + (size_t)give <= WARM_MOST;
+    if (stay) {
+        *link_of(last, class) = p->warm;
+        p->warm = first;
+        p->n_warm += (size_t)give;
+    }
+    gs__release(&p->lock);
+    for (char *next; !stay && give-- > 0; first = next) {
+        next = *link_of(first, class);
+        pool_put(p, class, first);
     }
 }
 

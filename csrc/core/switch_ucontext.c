@@ -5,6 +5,7 @@
 
 #include "base.h"
 
+#include <fenv.h>
 #include <ucontext.h>
 
 typedef struct start {
@@ -17,6 +18,7 @@ typedef struct start {
 static void begin(unsigned high, unsigned low)
 {
     start *s = (start *)(((uintptr_t)high << 16 << 16) | (uintptr_t)low);
+    fesetenv(FE_DFL_ENV);
     s->entry(s->arg);
 }
 

@@ -548,7 +548,6 @@ bool gs__task_unhook(gs_task *task, gs__task_hook *hook)
  * until the one who waits has left its stack, so the end cannot fall between. */
 typedef struct joining {
     gs__wait wait;
-    gs__waiter waiter;
     gs_task *task;
 } joining;
 
@@ -564,18 +563,18 @@ static int join(gs_task *task, gs__party *self, bool own, int64_t deadline)
     j.wait.deadline = deadline;
     j.wait.own = own;
     j.wait.on = gs__on_select(1);
-    j.waiter.party = self;
-    j.waiter.outcome = GS__CASE;
+    self->waiter.party = self;
+    self->waiter.outcome = GS__CASE;
     gs__acquire(&task->lock);
     if (gs__task_ended(task)) {
         gs__release(&task->lock);
         return GS_OK;
     }
-    gs__list_append(&task->waiters, &j.waiter.link);
+    gs__list_append(&task->waiters, &self->waiter.link);
     unsigned outcome = gs__wait_for_claim(self, &j.wait);
     if (outcome == GS__CASE)
         return GS_OK;
-    gs__task_unhang(task, &j.waiter);
+    gs__task_unhang(task, &self->waiter);
     return gs__cutoff_code(outcome);
 }
 

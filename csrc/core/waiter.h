@@ -16,8 +16,8 @@
  *  - A task can be claimed, and made ready, before it has left its stack. Who is to resume it waits
  *    for on_cpu to clear, which takes the length of a switch, and waits on its worker's own stack, so
  *    that nobody waits in a circle (worker.c).
- *  - Waiters live on the party's stack (or in the operation) and are off every queue before the
- *    call that hung them returns. The queue's owner's lock guards `link`.
+ *  - Waiters live in the party (one), on its stack or in the operation, and are off every queue before
+ *    the call that hung them returns. The queue's owner's lock guards `link`.
  *
  * Lock order, whole core: context (parent before child) -> channel (by address) -> task event ->
  * timers -> queues of the scheduler. Never two of the last kind at once. */
@@ -39,19 +39,22 @@ enum gs__claim {
 
 enum gs__party_kind { GS__PARTY_TASK, GS__PARTY_THREAD, GS__PARTY_ASYNC };
 
-typedef struct gs__party {
-    atomic_uint claim;            /* enum gs__claim */
-    uint8_t kind;                 /* enum gs__party_kind */
-    struct gs__party *next_woken; /* on a gs__wakes, from claim to wake */
-} gs__party;
-
 typedef struct gs__waiter {
     gs__link link;
-    gs__party *party;
+    struct gs__party *party;
     void *item;       /* a channel's: where the value goes or comes from */
     unsigned outcome; /* what the party is claimed with */
     bool ok;          /* a receiver's: a value came, the channel was not closed */
 } gs__waiter;
+
+typedef struct gs__party {
+    atomic_uint claim;            /* enum gs__claim */
+    uint8_t kind;                 /* enum gs__party_kind */
+    struct gs__party *next_woken; /* on a gs__wakes, from claim to wake */
+    /* What it hangs on a queue while it waits for one thing. Not on its stack, as who goes through a long
+     * queue finds the records of tasks close together, and their stacks far apart. */
+    gs__waiter waiter;
+} gs__party;
 
 static inline void gs__party_init(gs__party *party, enum gs__party_kind kind)
 {
