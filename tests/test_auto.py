@@ -375,7 +375,9 @@ def test_source_compiles_as_without(cc: str, tmp_path: pathlib.Path, flags: list
         #include <stdio.h>
         #include <stdlib.h>
         #include <string.h>
+        #if __STDC_VERSION__ < 202311L  /* a keyword since */
         typedef int bool;
+        #endif
         struct allocator { void *(*malloc)(size_t); void (*free)(void *); };
         static const struct allocator the = {malloc, free};
         int odd(int n);

@@ -210,7 +210,7 @@ def test_a_missing_header_is_named() -> None:
 
 def test_a_function_that_is_nowhere_is_named_with_its_line() -> None:
     source = DOUBLE.replace("GS_TASK", "int nowhere(void);\nGS_TASK").replace("2 *", "nowhere() *")
-    with pytest.raises(gs.CompileError, match=r"(?s)<source>:5: undefined reference to .nowhere"):
+    with pytest.raises(gs.CompileError, match=r"<source>:5:.* undefined reference to .nowhere"):
         gs.compile(source)
 
 

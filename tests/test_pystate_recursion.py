@@ -11,7 +11,8 @@ import pytest
 
 import pygostop as gs
 
-# Each is run in a process of its own, as the failure to be shown is a crash.
+# Each is run in a process of its own, as the failure to be shown is a crash. As deep as no stack goes: from
+# 3.14 on the limit is the stack's own. But for repr, whose time is as the square of the depth: that fits.
 CASES = {
     "repr of a deep list": """
         value = []
@@ -33,7 +34,7 @@ CASES = {
     "pickle": """
         import pickle
         value = []
-        for _ in range(100000):
+        for _ in range(1000000):
             value = [value]
         pickle.dumps(value)
     """,
@@ -46,7 +47,7 @@ CASES = {
     """,
     "json": """
         import json
-        json.loads("[" * 100000)
+        json.loads("[" * 1000000)
     """,
     "json encoder": """
         import json
@@ -54,13 +55,13 @@ CASES = {
     """,
     "comparison": """
         a, b = [], []
-        for _ in range(100000):
+        for _ in range(1000000):
             a, b = [a], [b]
         a == b
     """,
     "isinstance": """
         nested = int
-        for _ in range(100000):
+        for _ in range(1000000):
             nested = (nested,)
         isinstance(1.5, nested)
     """,
@@ -104,7 +105,8 @@ def outer():
 print(gs.go(outer).result(50), gs.go(int, "7").result(10))
 """)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.split()[0] in ("RecursionError", "ValueError"), done.stdout
+    fits = sys.version_info >= (3, 14) and name == "repr of a deep list" and size == 32 << 20
+    assert fits or done.stdout.split()[0] in ("RecursionError", "ValueError"), done.stdout
     assert done.stdout.split()[1] == "7"
 
 
