@@ -193,6 +193,26 @@ def test_tickers_stopped_from_many_threads_at_once_end_cleanly() -> None:
         assert ticker.chan.closed
 
 
+def test_tasks_of_one_worker_wait_for_times_and_ticks_side_by_side() -> None:
+    def ticks() -> int:
+        with gs.Ticker(0.01) as ticker:
+            return sum(1 for _ in zip(range(3), ticker, strict=False))
+
+    def never() -> None:
+        with gs.Ticker(3600) as ticker:
+            ticker.chan.recv()
+
+    with gs.Group() as group:
+        waiting = [group.go(never) for _ in range(100)]
+        ticking = [group.go(ticks) for _ in range(100)]
+        timed = [group.go(gs.after(0.05).recv) for _ in range(100)]
+        assert all(task.result(SOON) == 3 for task in ticking)
+        assert all(task.result(SOON) > 0 for task in timed)
+        assert not any(task.done() for task in waiting)
+        group.cancel()
+    assert all(task.cancelled() for task in waiting)
+
+
 def test_a_wrong_number_of_arguments_is_a_type_error() -> None:
     for call in (gs.Ticker, gs.sleep, gs.after, gs.timeout, gs.move_on_after):
         with pytest.raises(TypeError):
