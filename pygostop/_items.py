@@ -124,6 +124,8 @@ class Record:
                 self._fields += [code] * int(count or 1)
         if not self._fields:
             raise ValueError(f"Chan() type {format!r} is a struct format without fields")
+        if self.size == 0:
+            raise ValueError(f"Chan() type {format!r} is a struct format without size")
         self._limited = any(code[-1] in self._unchecked() or code in "fde" for code in self._fields)
 
     def to_bytes(self, value: Any) -> bytes:

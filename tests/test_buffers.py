@@ -127,6 +127,14 @@ def test_buffer_that_is_not_contiguous_is_refused_but_as_a_view(probe: Probe) ->
     assert probe.sum_doubles(numpy.array(2.5)) == 2.5
 
 
+def test_a_buffer_of_rows_that_lie_apart_is_refused(probe: Probe) -> None:
+    testbuffer = pytest.importorskip("_testbuffer")
+    apart = testbuffer.ndarray([float(n) for n in range(12)], shape=[3, 4], format="d", flags=testbuffer.ND_PIL)
+    assert memoryview(apart).suboffsets
+    with pytest.raises(TypeError, match="argument 0 must be .* without suboffsets, not "):
+        probe.sum_strided(apart)
+
+
 def test_items_of_another_type_are_named(probe: Probe) -> None:
     numpy = pytest.importorskip("numpy")
     for dtype, format_ in (("f4", "f"), ("i8", "l"), (">f8", ">d"), ("c16", "Zd"), ("u1", "B")):

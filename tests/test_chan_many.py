@@ -3,6 +3,7 @@
 import array
 import ctypes
 import itertools
+import sys
 import threading
 import time
 
@@ -161,6 +162,25 @@ def test_a_buffer_of_the_item_format_goes_as_its_values():
         ch.send_many(array.array("d", [0.5]))
     ch.send_many((ctypes.c_int64 * 2)(1, 2))
     assert ch.recv_many(5) == [1, 2]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="a class gives a buffer from 3.12 on")
+def test_what_a_buffers_own_code_raises_passes_unchanged():
+    class Exporter:
+        def __init__(self, error):
+            self.error = error
+
+        def __buffer__(self, flags):
+            raise self.error
+
+        def __iter__(self):
+            return iter([1, 2])
+
+    ch = gs.Chan(2, int)
+    with pytest.raises(KeyboardInterrupt):
+        ch.send_many(Exporter(KeyboardInterrupt()))
+    assert len(ch) == 0
+    assert ch.send_many(Exporter(BufferError("not this one"))) == 2
 
 
 def test_a_buffer_larger_than_the_channel_waits_and_tells_how_many_went():

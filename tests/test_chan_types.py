@@ -197,6 +197,8 @@ def test_what_a_values_own_code_raises_passes_unchanged():
         (type, TypeError),
         ("", ValueError),
         ("4x", ValueError),
+        ("0s", ValueError),
+        ("=0p0s", ValueError),
         ("zz", ValueError),
         ("3", ValueError),
         ("é", ValueError),

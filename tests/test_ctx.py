@@ -268,6 +268,20 @@ def test_a_time_that_is_no_number_is_a_type_error(make: Any, seconds: Any) -> No
         make(gs.background(), seconds)
 
 
+def test_what_a_deadlines_own_code_raises_passes_unchanged():
+    class Once:
+        raised = False
+
+        def __float__(self):
+            if not self.raised:
+                self.raised = True
+                raise KeyboardInterrupt
+            return 1e9
+
+    with pytest.raises(KeyboardInterrupt):
+        gs.with_deadline(gs.background(), Once())
+
+
 def test_a_deadline_of_nan_is_a_value_error() -> None:
     with pytest.raises(ValueError):
         gs.with_deadline(gs.background(), math.nan)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import pygostop as gs
 from support import WAIT, Probe
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.mark.parametrize("name", ["a\0b", "\0", "end\0"])
@@ -42,6 +46,29 @@ def test_memory_that_runs_out_starts_nothing(probe: Probe, kind: str) -> None:
             started.append(task)
     assert refused > 0
     assert len(ran) == 1 + sum(task.exception() is None for task in started)
+
+
+def test_another_interpreter_of_the_process_is_refused(run_python: Run) -> None:
+    done = run_python("""
+        try:
+            import _interpreters as interpreters
+        except ImportError:
+            import _xxsubinterpreters as interpreters
+        import pygostop as gs
+        try:
+            other = interpreters.create("legacy")  # else the interpreter itself refuses, from 3.12 on
+        except (TypeError, ValueError):
+            other = interpreters.create()
+        code = [
+            "try:",
+            "    import pygostop._core",
+            "except ImportError as error:",
+            "    print('refused', flush=True)",
+        ]
+        interpreters.run_string(other, chr(10).join(code))
+        print(gs.go(len, "four").result(20))
+    """)
+    assert (done.stdout, done.stderr) == ("refused\n4\n", "")
 
 
 def test_complex_number_is_no_float(probe: Probe) -> None:

@@ -10,6 +10,7 @@ import pickle
 import sys
 import threading
 import time
+import types
 import weakref
 
 import pytest
@@ -244,6 +245,25 @@ def test_a_callback_runs_in_a_scope_of_its_own(probe: Probe) -> None:
         scope.cancel()
         task.add_done_callback(callback)
     assert seen == [task]
+
+
+def test_a_failure_is_one_object_also_for_who_asks_while_it_is_made(probe: Probe) -> None:
+    task = gs.go(probe.fail_with, 3, "once")
+    task.wait(WAIT)
+    inner: list[BaseException | None] = []
+
+    def trace(frame: types.FrameType, event: str, arg: object) -> None:
+        if frame.f_code is gs.TaskFailed.__init__.__code__ and not inner:
+            inner.append(None)
+            inner.append(task.exception())
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        outer = task.exception()
+    finally:
+        sys.settrace(before)
+    assert outer is not None and inner == [None, outer]
 
 
 def test_a_failure_nobody_fetched_is_reported_once(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,6 +144,8 @@ static int sendable_buffer(gs__py_chan *self, PyObject *values, Py_buffer *view)
     if (!PyObject_CheckBuffer(values) || GS_TYPE_KIND(self->codec.type) == GS_KIND_BOOL)
         return 0;
     if (PyObject_GetBuffer(values, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) < 0) {
+        if (!gs__py_no_buffer())
+            return -1;
         PyErr_Clear(); /* it may be iterable all the same */
         return 0;
     }
@@ -340,8 +342,7 @@ static PyObject *recv_into(gs__py_chan *self, PyObject *into, size_t n, gs_ctx *
 {
     Py_buffer view;
     if (PyObject_GetBuffer(into, &view, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE | PyBUF_FORMAT) < 0) {
-        if (PyErr_ExceptionMatches(PyExc_BufferError) || PyErr_ExceptionMatches(PyExc_ValueError) ||
-            PyErr_ExceptionMatches(PyExc_TypeError))
+        if (gs__py_no_buffer())
             PyErr_Format(PyExc_TypeError,
                          "recv_many: into must be a writable C-contiguous buffer; this %.100s is "
                          "none",

@@ -270,11 +270,7 @@ static int write_bytes(PyObject *chan, PyObject *value, void *item)
         return misfit(chan, "bytes or a contiguous buffer", value);
     Py_buffer view;
     if (PyObject_GetBuffer(value, &view, PyBUF_SIMPLE) < 0)
-        return PyErr_ExceptionMatches(PyExc_BufferError) ||
-                       PyErr_ExceptionMatches(PyExc_ValueError) ||
-                       PyErr_ExceptionMatches(PyExc_TypeError)
-                   ? misfit(chan, "bytes or a contiguous buffer", value)
-                   : -1;
+        return gs__py_no_buffer() ? misfit(chan, "bytes or a contiguous buffer", value) : -1;
     int result = write_copy(view.buf, view.len, item);
     PyBuffer_Release(&view);
     return result;
@@ -451,6 +447,12 @@ PyObject *gs__codec_read(const gs__codec *codec, const void *item)
 }
 
 /* ---- buffers ---- */
+
+bool gs__py_no_buffer(void)
+{
+    return PyErr_ExceptionMatches(PyExc_BufferError) || PyErr_ExceptionMatches(PyExc_ValueError) ||
+           PyErr_ExceptionMatches(PyExc_TypeError);
+}
 
 /* The kind of a format of one plain value in this machine's byte order, or -1. */
 static int kind_of_format(const char *format, Py_ssize_t size)

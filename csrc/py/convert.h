@@ -53,6 +53,9 @@ static inline void gs__codec_done(const gs__codec *codec, void *item)
  * itself to a float and is none; 0 where not; -1 with an exception. */
 int gs__is_numpy(PyObject *value, const char *name);
 
+/* Whether the exception that is set says of an object that it gives no such buffer; another one is its own
+ * code's, and passes. */
+bool gs__py_no_buffer(void);
 /* Whether items lie in a buffer as they do in the channel. `view` is of `buffer`, with its format.
  * -1 with an exception. False for types whose items own something. */
 int gs__codec_matches(const gs__codec *codec, PyObject *buffer, const Py_buffer *view);

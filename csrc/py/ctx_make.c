@@ -154,9 +154,11 @@ static int deadline_at(PyObject *at, int64_t *deadline)
         return 0;
     }
     double seconds = PyFloat_AsDouble(at);
-    if (seconds == -1.0 && PyErr_Occurred())
+    if (seconds == -1.0 && PyErr_Occurred()) {
+        if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_OverflowError))
+            return -1;
         PyErr_Clear(); /* no number, which is said below, or too large for a double */
-    else if (seconds < 0) {
+    } else if (seconds < 0) {
         *deadline = 0;
         return 0;
     }

@@ -94,8 +94,7 @@ static bool holds_objects(const char *format)
 /* What the exporter raised, a ValueError of NumPy's for one, with the argument before its words. */
 static int refuse_exporter(const place *at, PyObject *arg)
 {
-    if (!PyErr_ExceptionMatches(PyExc_BufferError) && !PyErr_ExceptionMatches(PyExc_ValueError) &&
-        !PyErr_ExceptionMatches(PyExc_TypeError))
+    if (!gs__py_no_buffer())
         return -1;
     PyObject *type, *reason, *traceback;
     PyErr_Fetch(&type, &reason, &traceback);
@@ -121,6 +120,8 @@ static int from_buffer(const place *at, gs__call_args *call, gs_view *view, PyOb
     const Py_buffer *b = PyMemoryView_GET_BUFFER(memory);
     if (b->format && holds_objects(b->format)) /* a task that wrote there would break references */
         return refuse(at, arg, "a buffer of plain data, without Python objects");
+    if (b->suboffsets) /* of which a gs_view, and so the task, knows nothing */
+        return refuse(at, arg, "a buffer whose rows lie in one piece of memory, without suboffsets");
     *view = (gs_view){b->buf,  (size_t)b->len, (size_t)b->itemsize, b->format ? b->format : "B",
                       b->ndim, b->shape,       b->strides,          b->readonly};
     *v = gs__value(GS_VALUE_VIEW);

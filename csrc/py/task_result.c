@@ -46,16 +46,21 @@ static PyObject *failure_of(gs__py_task *self)
     return error;
 }
 
-/* Makes value or error, where neither is there yet. */
+/* Makes value or error, where neither is there yet. Making them runs Python, so that another thread may
+ * have been quicker: the first one stays, as others have it. */
 static int resolve(gs__py_task *self)
 {
     if (self->value || self->error)
         return 0;
-    if (self->task->code == GS_OK)
-        self->value = value_of(&self->task->result);
-    else
-        self->error = failure_of(self);
-    return self->value || self->error ? 0 : -1;
+    PyObject **place = self->task->code == GS_OK ? &self->value : &self->error;
+    PyObject *made = place == &self->value ? value_of(&self->task->result) : failure_of(self);
+    if (*place) {
+        PyErr_Clear();
+        Py_XDECREF(made);
+    } else {
+        *place = made;
+    }
+    return *place ? 0 : -1;
 }
 
 static PyObject *raise_canceled(gs__py_task *self)
