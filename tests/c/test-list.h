@@ -57,6 +57,7 @@ TEST_ENTRY(args_of_a_wrong_kind_fail_the_task_and_name_both_types, 30)
 TEST_ENTRY(args_at_a_negative_index_fail_the_task, 30)
 TEST_ENTRY(args_may_be_one_half_of_a_channel, 30)
 TEST_ENTRY(args_that_are_arrays_are_shared, 30)
+TEST_ENTRY(channel_of_a_size_that_its_kind_has_not_is_refused, 30)
 TEST_ENTRY(task_owns_what_it_made, 30)
 /* test-stop.c */
 TEST_ENTRY(task_cancelled_before_it_began_never_runs, 30)
