@@ -9,12 +9,14 @@ passes a dtype has imported it.
 
 from __future__ import annotations
 
+import itertools
 import math
 import numbers
+import operator
 import re
 import struct
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 _KINDS = {
@@ -103,7 +105,7 @@ def _layout(format: str) -> tuple[tuple[int, str, int, str], ...] | None:
 class Record:
     """A struct format. Takes a sequence of its fields, gives a tuple."""
 
-    __slots__ = ("type", "kind", "size", "from_bytes", "_struct", "_order", "_fields", "_limited")
+    __slots__ = ("type", "kind", "size", "from_bytes", "_struct", "_order", "_runs", "_count", "_limited")
 
     def __init__(self, format: str) -> None:
         try:
@@ -115,52 +117,63 @@ class Record:
         self.size = self._struct.size
         self.from_bytes = self._struct.unpack
         self._order = format[0] if format[:1] in tuple("@=<>!") else "@"
-        # The code of each field that takes a value; a string's with its length.
-        self._fields: list[str] = []
+        # How many fields of a code follow each other, of those that take a value; a string's code with
+        # its length. Not one by one: a format may have a thousand million of them in a few letters.
+        self._runs: list[tuple[int, str]] = []
         for count, code in _FIELD.findall(format):
             if code in "sp":
-                self._fields.append(count + code)
+                self._runs.append((1, count + code))
             elif code != "x":
-                self._fields += [code] * int(count or 1)
-        if not self._fields:
+                self._runs.append((int(count or 1), code))
+        self._count = sum(count for count, _ in self._runs)
+        if not self._count:
             raise ValueError(f"Chan() type {format!r} is a struct format without fields")
-        if self.size == 0:
-            raise ValueError(f"Chan() type {format!r} is a struct format without size")
-        self._limited = any(code[-1] in self._unchecked() or code in "fde" for code in self._fields)
+        if not self.size:  # "0s": a field, and nothing in it
+            raise ValueError(f"Chan() type {format!r} is a struct format of no bytes")
+        self._limited = any(code[-1] in self._unchecked() or code in "fde" for _, code in self._runs)
+
+    def _codes(self) -> Iterator[str]:
+        """The code of each field."""
+        return itertools.chain.from_iterable(itertools.repeat(code, n) for n, code in self._runs)
 
     def to_bytes(self, value: Any) -> bytes:
         if type(value) is not tuple:
             if isinstance(value, Mapping) or not hasattr(type(value), "__getitem__"):
                 raise TypeError(
-                    f"takes a sequence of the {len(self._fields)} fields of {self.type!r}, "
+                    f"takes a sequence of the {self._count} fields of {self.type!r}, "
                     f"not {type(value).__name__}"
                 )
-            value = tuple(value)
-        if len(value) != len(self._fields):
+            try:
+                value = tuple(value)
+            except (NotImplementedError, ValueError) as error:  # a memoryview's
+                raise TypeError(f"takes a sequence of fields, not this one: {error}") from None
+        if len(value) != self._count:
             raise TypeError(
-                f"takes the {len(self._fields)} fields of {self.type!r}, not {len(value)} of them"
+                f"takes the {self._count} fields of {self.type!r}, not {len(value)} of them"
             )
         if self._limited:
             self._check_limits(value)
         try:
             return self._struct.pack(*value)
-        except (struct.error, OverflowError) as error:
+        except (struct.error, OverflowError, ValueError) as error:
             raise self._misfit(value, error) from None
 
     def _unchecked(self) -> str:
         """The codes whose limits struct itself passes over: it cuts, or makes an infinity."""
-        return "spf" if self._order == "@" else "sp"
+        return "spPf" if self._order == "@" else "sp"
 
     def _check_limits(self, value: tuple[Any, ...]) -> None:
         unchecked = self._unchecked()
-        for place, (code, field) in enumerate(zip(self._fields, value)):
+        for place, (code, field) in enumerate(zip(self._codes(), value)):
             if code in ("f", "d", "e") and _is_complex(field):
                 raise self._misfit_of(place, field, TypeError("a float would be half of it"))
             if code == "f" and code in unchecked:
                 try:
                     struct.pack("=f", field)
-                except (struct.error, OverflowError) as error:
+                except (struct.error, OverflowError, ValueError) as error:
                     raise self._misfit_of(place, field, error) from None
+            elif code == "P" and isinstance(field, int) and field < 0:
+                raise self._misfit_of(place, field, OverflowError("it is negative"))
             elif code[-1] in "sp" and isinstance(field, (bytes, bytearray)):
                 room = int(code[:-1] or 1)
                 if code[-1] == "p":
@@ -173,20 +186,20 @@ class Record:
 
     def _misfit(self, value: tuple[Any, ...], error: Exception) -> Exception:
         """What to raise for what struct refused: it does not say which field it was."""
-        for place, (code, field) in enumerate(zip(self._fields, value)):
+        for place, (code, field) in enumerate(zip(self._codes(), value)):
             try:
                 struct.pack(self._order + code, field)
-            except (struct.error, OverflowError) as reason:
+            except (struct.error, OverflowError, ValueError) as reason:
                 return self._misfit_of(place, field, reason)
         return TypeError(f"{self.type!r} does not take it: {error}")
 
     def _misfit_of(self, place: int, field: Any, reason: Exception) -> Exception:
-        code = self._fields[place]
+        code = next(itertools.islice(self._codes(), place, None))
         what = f"field {place} ({code!r}) of {self.type!r} does not take "
         what += f"{type(field).__name__}: {reason}"
         # An integer that a number's field refuses is out of range, whatever struct calls it.
         number = _KINDS[code[-1]] in ("int", "uint", "pointer", "float")
-        if isinstance(reason, OverflowError) or (number and hasattr(field, "__index__")):
+        if isinstance(reason, OverflowError) or (number and _is_integer(field)):
             return OverflowError(what)
         return TypeError(what)
 
@@ -275,6 +288,8 @@ class Dtype:
             return numpy.array(value, dtype)[()]
         if kind == "V":
             return self._void(dtype, value)
+        if kind == "S":  # NumPy would iterate over what is none, a channel too, or make so many NULs
+            value = bytes(memoryview(value))
         if kind in "iu" and not isinstance(value, (str, bytes)):
             # Before NumPy sees it: depending on its version it wraps, warns or raises.
             limits = numpy.iinfo(dtype)
@@ -300,8 +315,19 @@ class Dtype:
         return self._numpy.void(data.ljust(dtype.itemsize, b"\0"))
 
 
+def _is_integer(value: Any) -> bool:
+    """What has __index__ need not be one: an array has it too."""
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return True
+
+
 def _is_complex(value: Any) -> bool:
     """Also NumPy's, which convert themselves to a float where struct or NumPy asks for one."""
+    if getattr(getattr(value, "dtype", None), "kind", None) == "c":  # an array is no Complex
+        return True
     return isinstance(value, numbers.Complex) and not isinstance(value, numbers.Real)
 
 

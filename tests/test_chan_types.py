@@ -349,3 +349,49 @@ def test_built_in_types_take_numpy_scalars():
     refuses(bool, np.int8(1), TypeError)
     refuses(int, np.float64(1), TypeError)
     refuses(int, np.uint64(2**63), OverflowError)
+
+
+def test_a_buffer_that_is_no_sequence_is_no_record():
+    refuses("2i", memoryview(bytes(4)).cast("B", (2, 2)), TypeError)
+    released = memoryview(b"12")
+    released.release()
+    refuses("2i", released, TypeError)
+
+
+def test_a_field_whose_truth_nobody_can_say_is_refused():
+    np = pytest.importorskip("numpy")
+    refuses("?i", (np.zeros(3), 1), TypeError)
+    refuses("2i", (np.zeros(3), 1), TypeError)
+
+
+def test_a_negative_number_is_no_pointer():
+    assert through("P", (2**64 - 1,)) == (2**64 - 1,)
+    refuses("P", (-1,), OverflowError)
+
+
+def test_a_format_of_no_bytes_is_refused():
+    for format in ("0s", "0p", "0s0p", "0x", "0i"):
+        with pytest.raises(ValueError, match="struct format"):
+            gs.Chan(1, format)
+    assert through("0si", (b"", 7)) == (b"", 7)
+
+
+def test_a_format_of_very_many_fields_costs_nothing():
+    ch = gs.Chan(0, "1000000000B")
+    with pytest.raises(TypeError, match="1000000000 fields"):
+        ch.send_nowait((1, 2))
+
+
+def test_numpy_bytes_take_bytes_alone():
+    """NumPy makes as many NULs as a number says, and would wait for all that a channel has."""
+    np = pytest.importorskip("numpy")
+    assert through(np.dtype("S3"), b"abc") == b"abc"
+    assert through(np.dtype("S3"), bytearray(b"a")) == b"a"
+    for value in (2, 2**40, [65, 66], "abc", gs.Chan().receiver()):
+        refuses(np.dtype("S2"), value, TypeError)
+
+
+def test_an_array_of_complex_numbers_is_no_float():
+    np = pytest.importorskip("numpy")
+    refuses(np.dtype("f4"), np.array(1 + 2j), TypeError)
+    refuses("d", (np.array(1 + 2j),), TypeError)

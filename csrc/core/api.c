@@ -244,12 +244,33 @@ static int api_close(gs_call *call, gs_chan *ch)
     return GS_OK;
 }
 
+/* Whether a task may make a channel of it. A size that is not the kind's would have strings copied to where
+ * they do not fit. */
+static bool is_item_type(gs_type item)
+{
+    size_t size = GS_TYPE_SIZE(item);
+    switch (GS_TYPE_KIND(item)) {
+    case GS_KIND_BOOL:
+        return size == 1;
+    case GS_KIND_INT:
+    case GS_KIND_UINT:
+        return size == 1 || size == 2 || size == 4 || size == 8;
+    case GS_KIND_FLOAT:
+        return size == 4 || size == 8;
+    case GS_KIND_STR:
+    case GS_KIND_BYTES:
+        return size == sizeof(gs_str);
+    case GS_KIND_RECORD:
+        return size > 0;
+    default:
+        return false;
+    }
+}
+
 static gs_chan *api_chan_new(gs_call *call, gs_type item, size_t capacity)
 {
     enter(call);
-    int kind = GS_TYPE_KIND(item);
-    if (kind < GS_KIND_BOOL || kind > GS_KIND_RECORD || kind == GS_KIND_OBJECT ||
-        GS_TYPE_SIZE(item) == 0)
+    if (!is_item_type(item))
         return NULL;
     gs_chan *ch = gs__chan_new(gs__elem_of(item), capacity);
     if (ch && gs__task_hold_chan(task_of(call), ch) != GS_OK) {

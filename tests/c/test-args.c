@@ -226,6 +226,23 @@ TEST(args_that_are_arrays_are_shared)
 
 /* ---- what a task makes is its own ---- */
 
+static int make_nonsense(gs_call *call)
+{
+    static const gs_type nonsense[] = {GS_TYPE(GS_KIND_STR, 8),   GS_TYPE(GS_KIND_STR, 34),
+                                       GS_TYPE(GS_KIND_BYTES, 1), GS_TYPE(GS_KIND_INT, 3),
+                                       GS_TYPE(GS_KIND_UINT, 16), GS_TYPE(GS_KIND_FLOAT, 2),
+                                       GS_TYPE(GS_KIND_BOOL, 8),  GS_TYPE(GS_KIND_RECORD, 0)};
+    for (size_t i = 0; i < sizeof nonsense / sizeof nonsense[0]; i++)
+        if (gs_chan_new(call, nonsense[i], 1) != NULL)
+            return 1 + (int)i;
+    return GS_OK;
+}
+
+TEST(channel_of_a_size_that_its_kind_has_not_is_refused)
+{
+    CHECK_EQ(test_join(go_with(make_nonsense, NULL, 0)), GS_OK);
+}
+
 static int make_things(gs_call *call)
 {
     (void)gs_nargs(call);

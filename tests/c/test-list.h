@@ -57,6 +57,7 @@ TEST_ENTRY(args_of_a_wrong_kind_fail_the_task_and_name_both_types, 30)
 TEST_ENTRY(args_at_a_negative_index_fail_the_task, 30)
 TEST_ENTRY(args_may_be_one_half_of_a_channel, 30)
 TEST_ENTRY(args_that_are_arrays_are_shared, 30)
+TEST_ENTRY(channel_of_a_size_that_its_kind_has_not_is_refused, 30)
 TEST_ENTRY(task_owns_what_it_made, 30)
 /* test-misuse.c */
 TEST_ENTRY(misuse_is_told_in_the_words_of_the_failure, 30)
