@@ -318,6 +318,11 @@ static void convert_case(gs__select_case *to, const gs_case *from)
         to->on.chan = from->chan;
 }
 
+static int64_t deadline_of(int64_t timeout)
+{
+    return timeout == 0 ? 0 : gs__deadline(timeout);
+}
+
 static int select_converted(gs_call *call, gs_case *cases, gs__select_case *converted, int n,
                             int64_t timeout)
 {
@@ -326,8 +331,7 @@ static int select_converted(gs_call *call, gs_case *cases, gs__select_case *conv
         if (cases[i].kind == GS_CASE_KIND_SEND)
             disown(cases[i].chan, cases[i].item, 1);
     }
-    int k = gs__select(converted, n, gs__task_scope(task_of(call)),
-                       timeout == 0 ? 0 : gs__deadline(timeout));
+    int k = gs__select(converted, n, gs__task_scope(task_of(call)), deadline_of(timeout));
     for (int i = 0; i < n; i++)
         if (cases[i].kind == GS_CASE_KIND_SEND && !(i == k && converted[i].ok))
             own(call, cases[i].chan, cases[i].item, 1);
@@ -339,9 +343,21 @@ static int select_converted(gs_call *call, gs_case *cases, gs__select_case *conv
     return cases[k].kind == GS_CASE_KIND_SEND && !cases[k].ok ? GS_ECLOSED : k;
 }
 
-/* Each in a frame of its own: where many tasks wait, every line of their stacks comes from far away, so
- * the select that waits for a value or the end takes no more than that needs. */
+/* Each in a frame of its own: where many tasks wait, every line of their stacks comes from far away, so a
+ * wait for a context, or for a value or a context, takes no more of them than it needs. */
 enum { TWO = 2, FEW = 8 };
+
+static int select_done(gs_call *call, gs_case *done, int64_t timeout)
+{
+    done->ok = true;
+    return gs__select_ctx(done->ctx, gs__task_scope(task_of(call)), deadline_of(timeout));
+}
+
+static gs__noinline int select_two(gs_call *call, gs_case *cases, int n, int64_t timeout)
+{
+    gs__select_case converted[TWO];
+    return select_converted(call, cases, converted, n, timeout);
+}
 
 static gs__noinline int select_few(gs_call *call, gs_case *cases, int n, int64_t timeout)
 {
@@ -373,12 +389,11 @@ static int api_select(gs_call *call, gs_case *cases, int n, int64_t timeout)
         enter(call);
     else
         GS_TRY(check(call));
-    if (n > FEW)
-        return select_many(call, cases, n, timeout);
-    if (n > TWO)
-        return select_few(call, cases, n, timeout);
-    gs__select_case converted[TWO];
-    return select_converted(call, cases, converted, n, timeout);
+    if (n == 1 && cases->kind == GS_CASE_KIND_DONE)
+        return select_done(call, cases, timeout);
+    return n <= TWO   ? select_two(call, cases, n, timeout)
+           : n <= FEW ? select_few(call, cases, n, timeout)
+                      : select_many(call, cases, n, timeout);
 }
 
 /* ---- descriptors and blocking calls ---- */

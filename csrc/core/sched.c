@@ -7,12 +7,12 @@
 #include "worker.h"
 
 enum {
-    FAIRNESS = 64,        /* every so many picks, the oldest first */
-    STEAL_MOST = 64,      /* tasks taken from another worker, or from the inbox, at once */
-    SPIN_US = 20,         /* about what waking a sleeping core costs */
-    PREFETCH_FROM = 32,   /* tasks on a queue; fewer are in the caches */
-    PREFETCH_STACK = 768, /* bytes of a stack: the frames of a task that waits */
-    NEXT_AGE_US = 2,      /* how long `next` of another worker must have waited to be taken */
+    FAIRNESS = 64,       /* every so many picks, the oldest first */
+    STEAL_MOST = 64,     /* tasks taken from another worker, or from the inbox, at once */
+    SPIN_US = 20,        /* about what waking a sleeping core costs */
+    PREFETCH_FROM = 32,  /* tasks on a queue; fewer are in the caches */
+    PREFETCH_LINES = 12, /* of a stack: the frames of a task that waits */
+    NEXT_AGE_US = 2,     /* how long `next` of another worker must have waited to be taken */
     PAUSE_FIRST_US = 20,
     PAUSE_MOST_US = 1000
 };
@@ -66,12 +66,15 @@ static inline __attribute__((always_inline)) void prefetch_behind(gs__list *list
     if (l->next == end || (second = l->next->next) == end || second->next == end ||
         (fourth = second->next->next) == end)
         return;
-    const char *record = (const char *)task_of(fourth->next), *stack = task_of(second)->coro.sp;
+    const char *record = (const char *)task_of(fourth->next);
+    gs__coro *coro = &task_of(second)->coro;
     for (size_t i = 0; i < sizeof(gs_task); i += GS__CACHE_LINE)
         __builtin_prefetch(record + i);
     __builtin_prefetch(task_of(fourth)->coro.sp);
-    for (int i = GS__CACHE_LINE; stack && i < PREFETCH_STACK; i += GS__CACHE_LINE)
-        __builtin_prefetch(stack + i);
+    /* Not beyond its end: to find out that the next one's guard is no page takes longer than all else. */
+    const char *frame = coro->sp, *top = coro->stack.bottom + coro->stack.size;
+    for (int i = 1; frame && i < PREFETCH_LINES && (frame += GS__CACHE_LINE) < top; i++)
+        __builtin_prefetch(frame);
 }
 
 /* With the lock held. `oldest`: the fairness tick. */

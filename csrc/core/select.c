@@ -33,11 +33,16 @@ static bool operate(gs__select_case *c, gs__wakes *wakes)
     return code != GS_EAGAIN;
 }
 
+static bool is_done(gs_ctx *ctx)
+{
+    return ctx && atomic_load(&ctx->done);
+}
+
 static bool event_happened(gs__select_case *c)
 {
     c->ok = true;
     if (c->kind == GS__CASE_CTX)
-        return c->on.ctx && atomic_load(&c->on.ctx->done);
+        return is_done(c->on.ctx);
     return c->kind == GS__CASE_TASK && c->on.task && gs__task_ended(c->on.task);
 }
 
@@ -180,36 +185,32 @@ static void unhang_from_channels(gs__selecting *s)
     }
 }
 
-/* On a context or a task; where that is done already, and of other cases, it does not hang. */
-static void hang_on_event(gs__select_case *c, gs__party *party, gs__waiter *waiter, unsigned outcome)
-{
-    waiter->party = party;
-    waiter->outcome = outcome;
-    gs__link_init(&waiter->link);
-    if (c->kind == GS__CASE_CTX && c->on.ctx)
-        gs__ctx_hang(c->on.ctx, waiter);
-    else if (c->kind == GS__CASE_TASK && c->on.task)
-        gs__task_hang(c->on.task, waiter);
-}
-
-static void unhang_from_event(gs__select_case *c, gs__waiter *waiter)
-{
-    if (c->kind == GS__CASE_CTX && c->on.ctx)
-        gs__ctx_unhang(c->on.ctx, waiter);
-    else if (c->kind == GS__CASE_TASK && c->on.task)
-        gs__task_unhang(c->on.task, waiter);
-}
-
+/* Those of contexts and tasks; on one that is done already nothing hangs. */
 static void hang_on_events(gs__selecting *s, gs__party *party)
 {
-    for (int i = 0; i < s->n; i++)
-        hang_on_event(&s->cases[i], party, &s->cases[i].waiter, GS__CASE + (unsigned)i);
+    for (int i = 0; i < s->n; i++) {
+        gs__select_case *c = &s->cases[i];
+        c->waiter.outcome = GS__CASE + (unsigned)i;
+        gs__link_init(&c->waiter.link);
+        if (is_chan(c))
+            continue;
+        c->waiter.party = party;
+        if (c->kind == GS__CASE_CTX && c->on.ctx)
+            gs__ctx_hang(c->on.ctx, &c->waiter);
+        else if (c->kind == GS__CASE_TASK && c->on.task)
+            gs__task_hang(c->on.task, &c->waiter);
+    }
 }
 
 static void unhang_from_events(gs__selecting *s)
 {
-    for (int i = 0; i < s->n; i++)
-        unhang_from_event(&s->cases[i], &s->cases[i].waiter);
+    for (int i = 0; i < s->n; i++) {
+        gs__select_case *c = &s->cases[i];
+        if (c->kind == GS__CASE_CTX && c->on.ctx)
+            gs__ctx_unhang(c->on.ctx, &c->waiter);
+        else if (c->kind == GS__CASE_TASK && c->on.task)
+            gs__task_unhang(c->on.task, &c->waiter);
+    }
 }
 
 /* Everything but the channels. GS_ENOMEM, GS_ECANCELED: nothing hangs. */
@@ -260,64 +261,66 @@ static int select_chan(gs__select_case *c, gs_ctx *scope, int64_t deadline)
     return deadline == 0 && code == GS_ETIMEDOUT ? GS_EAGAIN : code;
 }
 
-/* Outcomes of a wait for a context, a task, or nothing: it was claimed through its waiter, which is off
- * the queue then, or it saw by itself that the event had happened. */
+/* Outcomes of a wait for a context: it was claimed through its waiter, which is off the queue then, or it
+ * saw by itself that the context was done. */
 enum { TOLD = GS__CASE, SEEN };
 
-typedef struct waiting_for_event {
+typedef struct waiting_for_ctx {
     gs__wait wait;
-    gs__select_case *c;
+    gs_ctx *ctx;
     gs__cutoff *cutoff; /* NULL: none is needed */
-} waiting_for_event;
+} waiting_for_ctx;
 
-static unsigned event_or_cutoff_happened(gs__wait *wait)
+static unsigned ctx_happened(gs__wait *wait)
 {
-    waiting_for_event *w = gs__container(wait, waiting_for_event, wait);
+    waiting_for_ctx *w = gs__container(wait, waiting_for_ctx, wait);
     unsigned outcome = w->cutoff ? gs__cutoff_happened(w->cutoff) : GS__IDLE;
-    return outcome != GS__CANCELED && event_happened(w->c) ? SEEN : outcome;
+    return outcome != GS__CANCELED && is_done(w->ctx) ? SEEN : outcome;
 }
 
-static int wait_for_event(gs__select_case *c, gs__party *self, bool own, gs__cutoff *cutoff,
-                          int64_t deadline)
+static int wait_for_ctx(gs_ctx *ctx, gs__party *self, bool own, gs__cutoff *cutoff, int64_t deadline)
 {
-    waiting_for_event w = {.c = c, .cutoff = cutoff};
-    w.wait.happened = event_or_cutoff_happened;
+    waiting_for_ctx w = {.ctx = ctx, .cutoff = cutoff};
+    w.wait.happened = ctx_happened;
     w.wait.deadline = deadline;
     w.wait.own = own;
     w.wait.on = gs__on_select(1);
-    hang_on_event(c, self, &self->waiter, TOLD);
+    self->waiter.party = self;
+    self->waiter.outcome = TOLD;
+    gs__link_init(&self->waiter.link);
+    if (ctx)
+        gs__ctx_hang(ctx, &self->waiter);
     unsigned outcome = gs__wait_for_claim(self, &w.wait);
     if (outcome == TOLD)
         return 0;
-    unhang_from_event(c, &self->waiter);
+    if (ctx)
+        gs__ctx_unhang(ctx, &self->waiter);
     return outcome == SEEN ? 0 : gs__cutoff_code(outcome);
 }
 
-static gs__noinline int wait_for_event_or_cutoff(gs__select_case *c, gs__party *self, gs_ctx *scope,
-                                                 bool own, int64_t deadline)
+static gs__noinline int wait_for_ctx_or_cutoff(gs_ctx *ctx, gs__party *self, gs_ctx *scope,
+                                               bool own, int64_t deadline)
 {
     gs__cutoff cutoff;
     int result = gs__cutoff_arm(&cutoff, self, scope, own, deadline);
     if (result != GS_OK)
         return result;
-    result = wait_for_event(c, self, own, &cutoff, deadline);
+    result = wait_for_ctx(ctx, self, own, &cutoff, deadline);
     gs__cutoff_disarm(&cutoff);
     return result;
 }
 
-static gs__noinline int select_one(gs__select_case *c, gs_ctx *scope, int64_t deadline)
+int gs__select_ctx(gs_ctx *ctx, gs_ctx *scope, int64_t deadline)
 {
-    if (is_chan(c))
-        return select_chan(c, scope, deadline);
-    if (event_happened(c))
+    if (is_done(ctx))
         return 0;
     if (deadline == 0)
         return GS_EAGAIN;
     gs__party *self = gs__self();
     bool own = scope && gs__is_own_ctx(self, scope);
     return gs__cutoff_needed(self, scope, own, deadline)
-               ? wait_for_event_or_cutoff(c, self, scope, own, deadline)
-               : wait_for_event(c, self, own, NULL, deadline);
+               ? wait_for_ctx_or_cutoff(ctx, self, scope, own, deadline)
+               : wait_for_ctx(ctx, self, own, NULL, deadline);
 }
 
 /* ---- the call that waits for several ---- */
@@ -382,7 +385,12 @@ static gs__noinline int select_several(gs__select_case *cases, int n, gs_ctx *sc
 
 int gs__select(gs__select_case *cases, int n, gs_ctx *scope, int64_t deadline)
 {
-    return n == 1 ? select_one(cases, scope, deadline) : select_several(cases, n, scope, deadline);
+    if (n != 1 || cases->kind == GS__CASE_TASK)
+        return select_several(cases, n, scope, deadline);
+    if (is_chan(cases))
+        return select_chan(cases, scope, deadline);
+    cases->ok = true;
+    return gs__select_ctx(cases->kind == GS__CASE_CTX ? cases->on.ctx : NULL, scope, deadline);
 }
 
 /* ---- the operation that nobody's stack waits on ---- */

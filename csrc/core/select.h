@@ -25,6 +25,9 @@ typedef struct gs__select_case {
 enum { GS__SELECT_MAX = 65536 };
 int gs__select(gs__select_case *cases, int n, gs_ctx *scope, int64_t deadline);
 
+/* The same of one context alone; NULL: of nothing. */
+int gs__select_ctx(gs_ctx *ctx, gs_ctx *scope, int64_t deadline);
+
 /* What a select needs beyond its cases, on the stack or in an operation. */
 typedef struct gs__selecting {
     gs__select_case *cases;
