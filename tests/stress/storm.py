@@ -64,6 +64,7 @@ class Round:
         self.next = 0
         self.over = threading.Event()
         self.surprises: list[BaseException] = []
+        self.threads: list[threading.Thread] = []
 
     # ---- who takes part ----
 
@@ -204,31 +205,33 @@ class Round:
             group.go(self.counted_in_order, out)
         return tasks
 
-    def run(self) -> None:
+    def work(self) -> None:
+        """Until all have had their turn; what raises here leaves the threads to settle()."""
         seed = self.rng.randrange(1 << 30)
-        threads = [
+        self.threads = [
             threading.Thread(target=self.guarded, args=(self.send, self.values(), seed)),
             threading.Thread(target=self.guarded, args=(self.receive, seed + 1)),
             threading.Thread(target=self.guarded, args=(self.loop, seed + 2)),
         ]
-        for thread in threads:
+        for thread in self.threads:
             thread.start()
-        try:
-            with gs.Group() as group:
-                victims = self.victims(group)
-                for _ in range(self.rng.randrange(20)):
-                    gs.sleep(self.pause(self.rng))
-                    self.rng.choice(victims).cancel()
-                gs.sleep(0.05)
-                if self.rng.random() < 0.3:
-                    self.rng.choice(self.channels).close()
-                if self.rng.random() < 0.3:
-                    group.cancel("the storm is over")
-                self.end()
-        finally:
+        with gs.Group() as group:
+            victims = self.victims(group)
+            for _ in range(self.rng.randrange(20)):
+                gs.sleep(self.pause(self.rng))
+                self.rng.choice(victims).cancel()
+            gs.sleep(0.05)
+            if self.rng.random() < 0.3:
+                self.rng.choice(self.channels).close()
+            if self.rng.random() < 0.3:
+                group.cancel("the storm is over")
             self.end()
-            for thread in threads:
-                thread.join()
+
+    def settle(self) -> None:
+        """Ends it, and compares what was sent with what was received."""
+        self.end()
+        for thread in self.threads:
+            thread.join()
         for ch in self.channels:
             for value in ch:
                 self.received.add(value)
@@ -236,6 +239,12 @@ class Round:
             raise BaseExceptionGroup("threads", self.surprises)
         if self.sent != self.received:
             raise AssertionError(f"sent {self.sent}, received {self.received}")
+
+    def run(self) -> None:
+        try:
+            self.work()
+        finally:
+            self.settle()
 
 
 def resident() -> int:
