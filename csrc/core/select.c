@@ -267,6 +267,8 @@ int gs__select(gs__select_case *cases, int n, gs_ctx *scope, int64_t deadline)
     if (result != NONE_READY)
         return result;
     gs__party *self = gs__self();
+    if (!self)
+        return GS_ENOMEM;
     gs__wakes wakes;
     gs__wakes_init(&wakes);
     selecting_here here;
