@@ -46,7 +46,8 @@ def exists(name: str) -> bool:
 
 
 def c_tests() -> set[str]:
-    listed = (HERE / "c" / "test-list.h").read_text() + (HERE / "c" / "CMakeLists.txt").read_text()
+    lists = [HERE / "c" / "test-list.h", *HERE.glob("*/CMakeLists.txt")]
+    listed = "".join(path.read_text() for path in lists)
     return set(re.findall(r"(?:TEST_ENTRY\(|add_test\(NAME )(\w+)", listed))
 
 

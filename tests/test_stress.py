@@ -22,6 +22,22 @@ def test_a_storm_accounts_for_every_value() -> None:
     assert "all accounted for" in done.stdout
 
 
+@pytest.mark.parametrize("what", ["signal", "fork", "exit"])
+def test_it_holds_at_any_moment(what: str) -> None:
+    """Fifty random instants: the process ends, as it should and with nothing else to say."""
+    if what == "fork" and "asan" in os.environ.get("LD_PRELOAD", ""):
+        pytest.skip("a fork while threads allocate stops AddressSanitizer")
+    program = HERE / "stress" / "moments.py"
+    done = subprocess.run(
+        [sys.executable, "-P", str(program), "--what", what, "--rounds", "50"],
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"moments: 50 of {what}, 0 failed\n"
+
+
 def test_memory_is_flat_over_a_hundred_thousand_tasks(
     run_python, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,8 +54,11 @@ void *gs__alloc(size_t size);
 void *gs__calloc(size_t size);
 void gs__free(void *p);
 /* Makes the allocation after `count` more of them fail, and each later one, until called with -1: for
- * the tests of what happens then. Stacks, threads and mappings ask the same counter. */
-void gs__fail_after(long count);
+ * the tests of what happens then. Stacks, threads and mappings ask the same counter. Gives what was left
+ * of the count: more than 0 where it had not come to that. */
+long gs__fail_after(long count);
+/* The same, and only that one fails. */
+long gs__fail_at(long count);
 bool gs__should_fail(void);
 
 /* ---- clocks ---- */

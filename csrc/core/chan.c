@@ -412,6 +412,10 @@ static int block(gs_chan *ch, void *item, operation *operate, gs__list *queue, c
         return code == GS_EAGAIN ? GS_ETIMEDOUT : code;
     }
     gs__party *self = gs__self();
+    if (!self) {
+        gs__release(&ch->lock);
+        return GS_ENOMEM;
+    }
     blocked b;
     b.ch = ch;
     b.wait.own = scope && gs__is_own_ctx(self, scope);

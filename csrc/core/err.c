@@ -56,10 +56,18 @@ const char *gs__code_text(int code)
 
 /* -1: nothing fails. */
 static atomic_long failures = -1;
+static atomic_bool once;
 
-void gs__fail_after(long count)
+long gs__fail_after(long count)
 {
-    atomic_store(&failures, count);
+    atomic_store(&once, false);
+    return atomic_exchange(&failures, count);
+}
+
+long gs__fail_at(long count)
+{
+    atomic_store(&once, true);
+    return atomic_exchange(&failures, count);
 }
 
 bool gs__should_fail(void)
@@ -70,7 +78,8 @@ bool gs__should_fail(void)
     while (left > 0)
         if (atomic_compare_exchange_weak(&failures, &left, left - 1))
             return false;
-    return left == 0;
+    return left == 0 &&
+           (!atomic_load(&once) || atomic_compare_exchange_strong(&failures, &left, -1));
 }
 
 void *gs__alloc(size_t size)

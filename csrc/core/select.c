@@ -317,6 +317,8 @@ int gs__select_ctx(gs_ctx *ctx, gs_ctx *scope, int64_t deadline)
     if (deadline == 0)
         return GS_EAGAIN;
     gs__party *self = gs__self();
+    if (!self)
+        return GS_ENOMEM;
     bool own = scope && gs__is_own_ctx(self, scope);
     return gs__cutoff_needed(self, scope, own, deadline)
                ? wait_for_ctx_or_cutoff(ctx, self, scope, own, deadline)
@@ -347,6 +349,8 @@ static gs__noinline int select_several(gs__select_case *cases, int n, gs_ctx *sc
     if (result != NONE_READY)
         return result;
     gs__party *self = gs__self();
+    if (!self)
+        return GS_ENOMEM;
     gs__wakes wakes;
     gs__wakes_init(&wakes);
     selecting_here here;

@@ -583,6 +583,8 @@ int gs__task_wait(gs_task *task, gs_ctx *scope, int64_t deadline)
     if (gs__task_ended(task))
         return GS_OK;
     gs__party *self = gs__self();
+    if (!self)
+        return GS_ENOMEM;
     bool own = scope && gs__is_own_ctx(self, scope);
     if (deadline && !gs__cutoff_needed(self, scope, own, deadline))
         return join(task, self, own, deadline);

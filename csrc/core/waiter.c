@@ -39,6 +39,7 @@ static void make_key(void)
     gs__assert(pthread_key_create(&at_exit, give_back) == 0);
 }
 
+/* NULL when memory ran out. */
 static gs__noinline thread *make_thread(void)
 {
     pthread_once(&once, make_key);
@@ -48,13 +49,15 @@ static gs__noinline thread *make_thread(void)
         pool = t->next;
     gs__release(&pool_lock);
     if (!t) {
-        t = gs__calloc(sizeof *t);
-        if (!t || !(t->parker = gs__parker_get()))
-            gs__panic("no memory for a thread's first wait");
+        if (!(t = gs__calloc(sizeof *t)))
+            return NULL;
         gs__party_init(&t->party, GS__PARTY_THREAD);
     }
     t->interruptible = false;
-    pthread_setspecific(at_exit, t);
+    if ((!t->parker && !(t->parker = gs__parker_get())) || pthread_setspecific(at_exit, t) != 0) {
+        give_back(t);
+        return NULL;
+    }
     return this_thread = t;
 }
 
@@ -65,7 +68,9 @@ static thread *current_thread(void)
 
 void gs__thread_set_interruptible(bool yes)
 {
-    current_thread()->interruptible = yes;
+    thread *t = current_thread();
+    if (t) /* else it cannot wait either */
+        t->interruptible = yes;
 }
 
 void gs__threads_reset(void)
@@ -76,15 +81,20 @@ void gs__threads_reset(void)
     if (this_thread) {
         atomic_store(&this_thread->party.claim, GS__IDLE);
         this_thread->parker = gs__parker_get();
-        if (!this_thread->parker)
-            gs__panic("no memory after fork");
+        if (!this_thread->parker) { /* it gets one, or an error, when it next waits */
+            pthread_setspecific(at_exit, NULL);
+            give_back(this_thread);
+        }
     }
 }
 
 gs__noinline gs__party *gs__self(void)
 {
     gs_task *task = gs__task_current();
-    return task ? &task->party : &current_thread()->party;
+    if (task)
+        return &task->party;
+    thread *t = current_thread();
+    return t ? &t->party : NULL;
 }
 
 gs__noinline uint32_t gs__random(void)

@@ -93,8 +93,8 @@ static inline void gs__wake_all(gs__wakes *wakes)
         gs__wake_these(wakes->first);
 }
 
-/* The party that runs here: the task, or the thread's own. Never NULL: a thread without memory for
- * its record stops the process. Not to be kept across a park. */
+/* The party that runs here: the task, or the thread's own. NULL where a thread has never waited and
+ * there is no memory for its record: what would have waited is GS_ENOMEM. Not to be kept across a park. */
 gs__party *gs__self(void);
 
 /* Makes `self`, the caller, wait until it is claimed, and gives the outcome; its claim is IDLE again

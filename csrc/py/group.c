@@ -213,14 +213,19 @@ static int close_body(group *self, PyObject *raised)
 }
 
 /* Waits until no task of the group is left, whatever the scope outside says: the tasks are below it,
- * and were asked to stop. GS_OK, or GS__PY_RAISED where a signal's handler raised. */
+ * and were asked to stop. Where there is no memory to wait, it looks again and again. GS_OK, or
+ * GS__PY_RAISED where a signal's handler raised. */
 static int wait_idle(gs__crew *crew)
 {
     bool token;
     int code = GS_OK;
-    while (code == GS_OK && atomic_load(&crew->count) > 0) {
+    for (unsigned round = 0; code == GS_OK && atomic_load(&crew->count) > 0;) {
         PyThreadState *saved = gs__py_block_begin();
         code = gs__chan_recv(crew->idle, &token, NULL, GS_FOREVER);
+        if (code == GS_ENOMEM) {
+            gs__backoff(&round);
+            code = GS__EINTR;
+        }
         gs__py_block_end(saved);
         if (gs__py_interrupted(&code))
             code = GS_OK;

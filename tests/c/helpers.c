@@ -11,6 +11,22 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef GS__TSAN
+/* The tests of fork start threads in the child of a process that has some. */
+GS__VISIBLE const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+    return "die_after_fork=0:halt_on_error=1:atexit_sleep_ms=0:allocator_may_return_null=1";
+}
+#endif
+#ifdef GS__ASAN
+GS__VISIBLE const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "detect_stack_use_after_return=0:allocator_may_return_null=1";
+}
+#endif
+
 void test_failed(const char *file, int line, const char *fmt, ...)
 {
     const char *name = strrchr(file, '/');

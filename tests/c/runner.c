@@ -28,22 +28,6 @@ static const struct test {
 
 enum { COUNT = sizeof tests / sizeof tests[0] };
 
-#ifdef GS__TSAN
-/* The tests of fork start threads in the child of a process that has some. */
-GS__VISIBLE const char *__tsan_default_options(void);
-const char *__tsan_default_options(void)
-{
-    return "die_after_fork=0:halt_on_error=1:atexit_sleep_ms=0:allocator_may_return_null=1";
-}
-#endif
-#ifdef GS__ASAN
-GS__VISIBLE const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return "detect_stack_use_after_return=0:allocator_may_return_null=1";
-}
-#endif
-
 static double seconds_since(const struct timespec *from)
 {
     struct timespec now;

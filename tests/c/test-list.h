@@ -207,10 +207,10 @@ TEST_ENTRY(threads_come_and_go, 30)
 /* test-fault.c */
 TEST_ENTRY(failing_allocations_are_errors_and_no_more, 60)
 TEST_ENTRY(failing_start_is_an_error_and_can_be_tried_again, 60)
+TEST_ENTRY(one_allocation_that_fails_is_an_error_and_no_more, 60)
+TEST_ENTRY(one_failure_at_start_is_an_error_and_can_be_tried_again, 60)
 TEST_ENTRY(mappings_that_run_out_are_an_error_and_no_more, 30)
 TEST_ENTRY(spawn_without_memory_starts_nothing, 30)
-/* test-stress.c */
-TEST_ENTRY(everything_at_once_loses_nothing, 60)
 /* test-tasks.c */
 TEST_ENTRY(shipped_tasks_stopped_at_any_moment_leave_nothing, 120)
 /* test-auto.c */

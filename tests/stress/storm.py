@@ -2,10 +2,11 @@
 are cancelled, their time runs out and their channels are closed. No value is lost or comes twice.
 
     python tests/stress/storm.py --seconds 60 [--seed N]
+    python tests/stress/storm.py --soak
 
 A value counts as sent where the send returned, and as received where the receive did; what lies in a
 channel at the end is received then. Each round has its own seed, which is printed where it fails.
-Memory and descriptors are measured at each round's end.
+With --soak memory, threads and descriptors, measured at each round's end, must not grow.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import asyncio
 import gc
 import os
 import random
+import statistics
 import sys
 import threading
 import time
@@ -64,6 +66,7 @@ class Round:
         self.next = 0
         self.over = threading.Event()
         self.surprises: list[BaseException] = []
+        self.threads: list[threading.Thread] = []
 
     # ---- who takes part ----
 
@@ -166,6 +169,56 @@ class Round:
         finally:
             self.account(tally, self.received)
 
+    def chores(self, seed: int) -> None:
+        """What needs no channel of the round: contexts, callbacks, tickers, locks, groups that fail."""
+        rng = random.Random(seed)
+        inside = 0
+        lock, places, told = gs.Lock(), gs.Semaphore(2), gs.WaitGroup()
+
+        def guarded_by_lock() -> None:
+            nonlocal inside
+            with places, lock:
+                inside += 1
+                try:
+                    gs.sleep(self.pause(rng) / 10)
+                finally:
+                    inside -= 1
+                    if inside:
+                        raise AssertionError(f"{inside} more hold the lock")
+
+        def fail() -> None:
+            raise KeyError(seed)
+
+        for _ in range(5):
+            ctx, cancel = gs.with_timeout(gs.background(), 0.001)
+            told.add(1)
+            gs.after_func(ctx, told.done)
+            if rng.random() < 0.5:
+                cancel()
+            with gs.Group(limit=3) as group:
+                for _ in range(4):
+                    group.go(guarded_by_lock)
+            try:
+                with gs.Group() as group:
+                    group.go(gs.sleep, None)
+                    group.go(fail)
+            except* KeyError:
+                pass
+            with gs.Ticker(0.001) as ticker:
+                ticker.chan.recv()
+            if gs.blocking(lambda: threading.get_ident()) == threading.get_ident():
+                raise AssertionError("blocking() blocked its own thread")
+            told.wait()
+
+    async def group_async(self, seed: int) -> None:
+        rng = random.Random(seed)
+        for _ in range(5):
+            async with gs.Group() as group:
+                sleeper = group.go(gs.sleep, None)
+                if await group.go(rng.random) >= 1:
+                    raise AssertionError("random() gave 1")
+                sleeper.cancel()
+
     # ---- the round ----
 
     def end(self) -> None:
@@ -177,7 +230,7 @@ class Round:
         async def main() -> None:
             sides: list[Any] = [self.send_async(self.values(), seed + n) for n in range(3)]
             sides += [self.receive_async(seed + 10 + n) for n in range(3)]
-            await asyncio.gather(*sides)
+            await asyncio.gather(self.group_async(seed), *sides)
 
         asyncio.run(main())
 
@@ -197,6 +250,7 @@ class Round:
         tasks = [group.go(self.send, self.values(), seed + n) for n in range(8)]
         tasks += [group.go(self.receive, seed + 100 + n) for n in range(8)]
         tasks += [group.go(self.send, self.values(), seed + 200, thread=True)]
+        tasks += [group.go(self.chores, seed + 300 + n) for n in range(2)]
         for _ in range(4):
             out = gs.Chan(self.rng.choice([0, 16]), int)
             # Neither is a victim by itself: a task that never began closes nothing.
@@ -204,31 +258,33 @@ class Round:
             group.go(self.counted_in_order, out)
         return tasks
 
-    def run(self) -> None:
+    def work(self) -> None:
+        """Until all have had their turn; what raises here leaves the threads to settle()."""
         seed = self.rng.randrange(1 << 30)
-        threads = [
+        self.threads = [
             threading.Thread(target=self.guarded, args=(self.send, self.values(), seed)),
             threading.Thread(target=self.guarded, args=(self.receive, seed + 1)),
             threading.Thread(target=self.guarded, args=(self.loop, seed + 2)),
         ]
-        for thread in threads:
+        for thread in self.threads:
             thread.start()
-        try:
-            with gs.Group() as group:
-                victims = self.victims(group)
-                for _ in range(self.rng.randrange(20)):
-                    gs.sleep(self.pause(self.rng))
-                    self.rng.choice(victims).cancel()
-                gs.sleep(0.05)
-                if self.rng.random() < 0.3:
-                    self.rng.choice(self.channels).close()
-                if self.rng.random() < 0.3:
-                    group.cancel("the storm is over")
-                self.end()
-        finally:
+        with gs.Group() as group:
+            victims = self.victims(group)
+            for _ in range(self.rng.randrange(20)):
+                gs.sleep(self.pause(self.rng))
+                self.rng.choice(victims).cancel()
+            gs.sleep(0.05)
+            if self.rng.random() < 0.3:
+                self.rng.choice(self.channels).close()
+            if self.rng.random() < 0.3:
+                group.cancel("the storm is over")
             self.end()
-            for thread in threads:
-                thread.join()
+
+    def settle(self) -> None:
+        """Ends it, and compares what was sent with what was received."""
+        self.end()
+        for thread in self.threads:
+            thread.join()
         for ch in self.channels:
             for value in ch:
                 self.received.add(value)
@@ -237,20 +293,53 @@ class Round:
         if self.sent != self.received:
             raise AssertionError(f"sent {self.sent}, received {self.received}")
 
+    def run(self) -> None:
+        try:
+            self.work()
+        finally:
+            self.settle()
 
-def resident() -> int:
+
+# ---- what it leaves behind ----
+
+# How much may be added, by a straight line through the second half of all marks: less than noise, and
+# less than a leak of one small object a round makes in ten minutes.
+MAY_GROW = {"memory": 1 << 20, "threads": 0.5, "descriptors": 0.5}
+
+
+def marks_now() -> tuple[float, ...]:
     with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        pages = int(statm.read().split()[1])
+    return (
+        time.monotonic(),
+        pages * os.sysconf("SC_PAGE_SIZE"),
+        len(os.listdir("/proc/self/task")),
+        len(os.listdir("/proc/self/fd")),
+    )
+
+
+def growth(marks: list[tuple[float, ...]]) -> dict[str, float]:
+    """Of each, over the second half of the marks, by the line of least squares."""
+    half = marks[len(marks) // 2 :]
+    times = [mark[0] for mark in half]
+    if len(half) < 3:
+        raise ValueError("a soak needs more rounds than that")
+    return {
+        name: statistics.linear_regression(times, [mark[n] for mark in half]).slope
+        * (times[-1] - times[0])
+        for n, name in enumerate(MAY_GROW, start=1)
+    }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seconds", type=float, help="60; 600 with --soak")
+    parser.add_argument("--soak", action="store_true", help="fail where memory, threads or descriptors grow")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 30))
     args = parser.parse_args()
-    end = time.monotonic() + args.seconds
+    end = time.monotonic() + (args.seconds or (600 if args.soak else 60))
     rounds = values = 0
-    marks: list[tuple[int, int]] = []
+    marks: list[tuple[float, ...]] = []
     while time.monotonic() < end:
         seed = args.seed + rounds
         one = Round(seed)
@@ -263,15 +352,15 @@ def main() -> int:
         values += one.received.count
         del one
         gc.collect()
-        marks.append((resident(), len(os.listdir("/proc/self/fd"))))
+        marks.append(marks_now())
     left = gs.all_tasks()
-    warm = marks[len(marks) // 3]
-    print(
-        f"storm: {rounds} rounds, {values} values, all accounted for; since a third of the way memory grew "
-        f"by {(marks[-1][0] - warm[0]) / 1024:.0f} KiB, descriptors by {marks[-1][1] - warm[1]}; "
-        f"{len(left)} tasks left"
-    )
-    return 1 if left or marks[-1][1] > warm[1] + 2 else 0
+    print(f"storm: {rounds} rounds, {values} values, all accounted for; {len(left)} tasks left")
+    if not args.soak:
+        return 1 if left else 0
+    grown = growth(marks)
+    for name, added in grown.items():
+        print(f"storm: {name} {added:+.6g} over the second half, may be {MAY_GROW[name]:+.6g}")
+    return 1 if left or any(added > MAY_GROW[name] for name, added in grown.items()) else 0
 
 
 if __name__ == "__main__":
