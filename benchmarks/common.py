@@ -140,7 +140,8 @@ class Suite:
 
     def __init__(self, quick: bool) -> None:
         self.quick = quick
-        self.seconds = 20 if quick else 60  # that one run of a program may take
+        self.seconds = 60  # that one run of a program may take
+        self.row_seconds = 2.5 if quick else 10  # after which a row is given no further round
         self.hung: dict[str, int] = {}  # by side: rows
         self.missing: dict[str, str] = {}  # by side: why it has no program
 
@@ -162,7 +163,8 @@ class Suite:
         raise NotImplementedError
 
     def rounds(self, row: Row) -> int:
-        return 2 if self.quick else 5
+        """At most."""
+        return 2 if self.quick else 7
 
     def key(self, row: Row) -> str:
         """Of the programs' lines, the ones that the row is about."""
@@ -185,7 +187,8 @@ class Suite:
         if (first.workers or 1) > (os.cpu_count() or 1):
             reasons = dict.fromkeys(sides, f"needs {first.workers} cores")
             return [Result(self.name, row, {}, reasons) for row in group]
-        samples, reasons = in_turn(self.rounds(first), sides, lambda side: self.attempt(side, first))
+        samples, reasons = in_turn(self.rounds(first), self.row_seconds, sides,
+                                   lambda side: self.attempt(side, first))
         return [Result(self.name, row, {side: found[self.key(row)] for side, found in samples.items()},
                        dict(reasons)) for row in group]
 
@@ -249,12 +252,18 @@ def invoke(command: Sequence[str], seconds: float, environment: Mapping[str, str
     return samples
 
 
-def in_turn(rounds: int, sides: Sequence[str], once: Callable[[str], Samples]
+def in_turn(rounds: int, seconds: float, sides: Sequence[str], once: Callable[[str], Samples]
             ) -> tuple[dict[str, Samples], dict[str, str]]:
-    """The samples of each side, and why a side has none: one that failed is not asked again."""
+    """The samples of each side, and why a side has none: one that failed is not asked again.
+
+    Whole rounds: at least one, and none that begins after so many seconds.
+    """
     samples: dict[str, Samples] = {}
     reasons: dict[str, str] = {}
-    for _ in range(rounds):
+    begun = time.monotonic()
+    for done in range(rounds):
+        if done and time.monotonic() - begun > seconds:
+            break
         for side in sides:
             if side in reasons:
                 continue

@@ -56,7 +56,7 @@ def parse() -> argparse.Namespace:
 def measure(suite: Suite, rows: list) -> list[Result]:
     results: list[Result] = []
     for group in suite.groups(rows):
-        say_progress(f"{suite.name}: {group[0].title}")
+        say_progress(f"{suite.name}: {group[0].title} ({len(results) + 1} of {len(rows)})")
         try:
             results += suite.measure(group)
         except (CannotRun, OSError) as reason:  # nobody's program: the machine's
@@ -94,9 +94,9 @@ def main() -> int:
     print(f"{built - begun:.0f} s to build and install, {here['seconds']} s to measure")
     found = {"machine": here, "quick": options.quick, "rows": [result.to_json() for result in results]}
     if options.json:
-        options.json.write_text(to_text(found))
+        options.json.write_text(to_text(found), encoding="utf-8")
     if options.chart:
-        options.chart.write_text(chart(results))
+        options.chart.write_text(chart(results), encoding="utf-8")
     return 1 if any(OURS in result.reasons for result in results) else 0
 
 

@@ -76,9 +76,6 @@ class ProgramsSuite(Suite):
     def sides(self, row: Row) -> Sequence[str]:
         return row.among
 
-    def rounds(self, row: Row) -> int:
-        return 1 if self.quick else 3
-
     def grow_tree(self, files: int) -> None:
         """As many files, a hundred to a folder; made once."""
         for i in range(files):

@@ -105,7 +105,7 @@ class Environment:
         self.python = self.path / "bin" / "python"
         self.missing: dict[str, str] = {}  # by side: why it is not installed
 
-    def install(self) -> None:
+    def install(self, sides: Sequence[str] = tuple(PACKAGES)) -> None:
         if self.current:
             return
         BUILD.mkdir(parents=True, exist_ok=True)
@@ -114,11 +114,11 @@ class Environment:
             done = run([sys.executable, "-m", "venv", str(self.path)], INSTALL_SECONDS)
             if done.returncode:
                 raise CannotRun(f"no environment could be made: {last_words(done)}")
-        for side, package in PACKAGES.items():
+        for side in sides:
             say_progress(f"installing {side}")
             again = ["--force-reinstall", "--no-deps"] if side == OURS else []
             try:
-                self.pip("install", "--upgrade", *again, package, constraints=CONSTRAINTS.get(side, ()))
+                self.pip("install", "--upgrade", *again, PACKAGES[side], constraints=CONSTRAINTS.get(side, ()))
             except CannotRun as reason:
                 self.missing[side] = str(reason)
         self.current = True

@@ -13,14 +13,15 @@
 
 static const char *row_name;
 
-long bench_times(const bench_run *run, long n)
-{
-    return n / run->scale > 0 ? n / run->scale : 1;
-}
-
 long bench_size(const bench_run *run, long n)
 {
     return run->size ? run->size : n;
+}
+
+long bench_times(const bench_run *run, long n)
+{
+    long times = bench_size(run, n) / run->scale;
+    return times > 0 ? times : 1;
 }
 
 int64_t bench_now(void)
@@ -153,7 +154,8 @@ int main(int argc, char **argv)
         return 2;
     }
     row_name = argv[1];
-    bench_run run = {.scale = number(argv[2], 1), .samples = (int)number(argv[3], 1),
+    bench_run run = {.scale = number(argv[2], 1),
+                     .samples = (int)number(argv[3], 1),
                      .size = argc == 6 ? number(argv[5], 1) : 0};
     int workers = (int)number(argv[4], 0);
     if (workers > 0) {

@@ -32,7 +32,7 @@ extern const bench_row bench_floor_rows[];
 
 /* The size asked for, else n. */
 long bench_size(const bench_run *run, long n);
-/* n divided by the scale, at least 1. */
+/* The same divided by the scale, at least 1. */
 long bench_times(const bench_run *run, long n);
 int64_t bench_now(void);
 void bench_say(const char *key, double value);

@@ -32,7 +32,7 @@ static void round_trip_body(void *arg, long n)
 static int row_round_trip(gs_call *call)
 {
     const bench_run *run = gs_arg_ptr(call, 0);
-    bench_each(run, bench_times(run, bench_size(run, 500000)), round_trip_body, call);
+    bench_each(run, bench_times(run, 500000), round_trip_body, call);
     return GS_OK;
 }
 
@@ -100,7 +100,7 @@ static void four_by_four_body(void *arg, long n)
 static int row_four_by_four(gs_call *call)
 {
     const bench_run *run = gs_arg_ptr(call, 0);
-    bench_each(run, bench_times(run, bench_size(run, 4000000) / 4) * 4, four_by_four_body, call);
+    bench_each(run, (bench_times(run, 4000000) + 3) / 4 * 4, four_by_four_body, call);
     return GS_OK;
 }
 

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { LEAST = 20000 }; /* things that one sample does, where the size is smaller */
+/* Things that one sample does, where the size is smaller; of a select, where each does SELECTS. */
+enum { LEAST = 20000, SELECTS = 100, LEAST_CASES = LEAST / SELECTS };
 
 static atomic_long waiting;
 
@@ -51,7 +52,7 @@ typedef double grow_body(gs_call *call, long size);
 
 typedef struct grow {
     grow_body *body;
-    long size;
+    long size, least;
     double elapsed; /* nanoseconds of the processor's time, as the body counts them */
 } grow;
 
@@ -67,7 +68,7 @@ static double grow_sample(void *arg, const bench_run *run)
     gs_call *call = ((void **)arg)[0];
     grow *one = ((void **)arg)[1];
     gs_value to = GS_ARG_PTR(one);
-    long times = bench_times(run, LEAST) / one->size + 1;
+    long times = one->least / run->scale / one->size + 1;
     double elapsed = 0;
     for (long i = 0; i < times; i++) {
         bench_join(call, bench_go(call, grow_once, &to, 1));
@@ -76,10 +77,10 @@ static double grow_sample(void *arg, const bench_run *run)
     return elapsed / (double)times / (double)one->size;
 }
 
-static int grow_row(gs_call *call, grow_body *body)
+static int grow_row(gs_call *call, grow_body *body, long least)
 {
     const bench_run *run = gs_arg_ptr(call, 0);
-    grow one = {.body = body, .size = bench_size(run, 1000)};
+    grow one = {.body = body, .size = bench_size(run, 1000), .least = least};
     bench_timed(run, grow_sample, (void *[]){call, &one});
     return GS_OK;
 }
@@ -201,8 +202,6 @@ static double waiters_left_body(gs_call *call, long size)
 }
 
 /* ---- select among `size` channels: the whole call, in parts of a case ---- */
-
-enum { SELECTS = 500 };
 
 typedef struct wide {
     gs_chan **ch;
@@ -345,24 +344,24 @@ static double sleepers_body(gs_call *call, long size)
     return cpu_now() - start;
 }
 
-#define ROW(name)                                                                                  \
-    static int row_##name(gs_call *call)                                                           \
-    {                                                                                              \
-        return grow_row(call, name##_body);                                                        \
+#define ROW(name, least)                           \
+    static int row_##name(gs_call *call)           \
+    {                                              \
+        return grow_row(call, name##_body, least); \
     }
-ROW(spawn)
-ROW(ring)
-ROW(channels)
-ROW(waiters_served)
-ROW(waiters_closed)
-ROW(waiters_left)
-ROW(select_ready)
-ROW(select_parked)
-ROW(ctx_depth)
-ROW(ctx_width)
-ROW(ctx_each)
-ROW(timers)
-ROW(sleepers)
+ROW(spawn, LEAST)
+ROW(ring, LEAST)
+ROW(channels, LEAST)
+ROW(waiters_served, LEAST)
+ROW(waiters_closed, LEAST)
+ROW(waiters_left, LEAST)
+ROW(select_ready, LEAST_CASES)
+ROW(select_parked, LEAST_CASES)
+ROW(ctx_depth, LEAST)
+ROW(ctx_width, LEAST)
+ROW(ctx_each, LEAST)
+ROW(timers, LEAST)
+ROW(sleepers, LEAST)
 
 const bench_row bench_growth_rows[] = {
     {"grow_spawn", row_spawn, NULL},

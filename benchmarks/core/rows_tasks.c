@@ -56,7 +56,7 @@ static void spawn_batch_body(void *arg, long n)
 static int row_spawn_batch(gs_call *call)
 {
     const bench_run *run = gs_arg_ptr(call, 0);
-    bench_each(run, bench_times(run, 500) * BATCH, spawn_batch_body, call);
+    bench_each(run, (bench_times(run, 500000) + BATCH - 1) / BATCH * BATCH, spawn_batch_body, call);
     return GS_OK;
 }
 
@@ -108,7 +108,7 @@ static double skynet_body(void *arg, const bench_run *run)
 {
     gs_call *call = arg;
     int64_t leaves = 1, tasks = 1, sum;
-    for (long most = bench_times(run, bench_size(run, 1000000)); leaves * CHILDREN <= most; tasks += leaves)
+    for (long most = bench_times(run, 1000000); leaves * CHILDREN <= most; tasks += leaves)
         leaves *= CHILDREN;
     gs_chan *sums = bench_chan(call, 1);
     gs_value args[] = {GS_ARG_CHAN(sums), GS_ARG_INT(0), GS_ARG_INT(leaves)};
@@ -154,7 +154,7 @@ static int sleeper(gs_call *call)
 static int row_parked_memory(gs_call *call)
 {
     const bench_run *run = gs_arg_ptr(call, 0);
-    long n = bench_times(run, bench_size(run, 1000000)), before = resident();
+    long n = bench_times(run, 1000000), before = resident();
     static atomic_long parked;
     gs_chan *stop = bench_chan(call, 0);
     gs_value args[] = {GS_ARG_CHAN(stop), GS_ARG_PTR(&parked)};

@@ -79,7 +79,8 @@ static coroutine void skynet(int out, int64_t first, int64_t size)
     int sums[2], group = bundle();
     expect(chmake(sums) == 0 && group >= 0, "one more channel and bundle");
     for (int i = 0; i < CHILDREN; i++)
-        expect(bundle_go(group, skynet(sums[0], first + i * (size / CHILDREN), size / CHILDREN)) == 0,
+        expect(bundle_go(group, skynet(sums[0], first + i * (size / CHILDREN), size / CHILDREN)) ==
+                   0,
                "one more coroutine");
     for (int i = 0; i < CHILDREN; i++) {
         expect(chrecv(sums[1], &part, sizeof part, -1) == 0, "the sum of a child");
