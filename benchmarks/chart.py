@@ -43,7 +43,7 @@ def drawing(width: float, height: float, title: str, parts: Iterable[str]) -> st
 
 # ---- ratios ----
 
-LABELS, PLOT, MARGIN, STEP = 330, 390, 60, 22  # pixels
+LABELS, PLOT, MARGIN, STEP = 390, 390, 60, 22  # pixels
 
 
 def chart(results: Sequence[Result]) -> str:
@@ -145,4 +145,4 @@ def panel(left: float, top: float, title: str, lines: Mapping[str, Sequence[tupl
 
 def power(exponent: int) -> str:
     digits = str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"10{digits}" if abs(exponent) > 2 else f"{10.0**exponent:g}"
+    return f"10{digits}" if abs(exponent) > 3 else f"{10**exponent:,}"

@@ -201,7 +201,7 @@ def run(command: Sequence[str], seconds: float, **options) -> subprocess.Complet
     try:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, text=True, errors="replace",
-                                   start_new_session=True, **options)
+                                   process_group=0, **options)
     except OSError as error:
         raise CannotRun(f"{command[0]} could not be started: {error.strerror}") from None
     try:

@@ -27,7 +27,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 
-from common import BENCHMARKS, BUILD, OURS, CannotRun, last_words, run
+from common import BENCHMARKS, BUILD, OURS, CannotRun, last_words, run, say_progress
 from suite_core import build_core
 from suite_python import PEERS, environment
 from table import print_table
@@ -176,6 +176,7 @@ def main() -> int:
                 for one in rows:
                     if options.rows and one.row not in options.rows:
                         continue
+                    say_progress(f"{side}: {one.name}")
                     instructions = round(counting(one), 1)
                     counted.setdefault(side, {})[one.row] = instructions
                     before = record.get(cc, {}).get(side, {}).get(one.row)
@@ -186,6 +187,7 @@ def main() -> int:
     except CannotRun as reason:
         print(reason, file=sys.stderr)
         return 1
+    say_progress("")
     print_table(lines)
     if options.record:
         for side, found in counted.items():

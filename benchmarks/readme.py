@@ -13,7 +13,7 @@ import sys
 
 import table
 from chart import chart
-from common import OURS, ROOT, Result
+from common import BUSY, OURS, ROOT, Result
 
 README = ROOT / "README.md"
 CHART = ROOT / "docs" / "speed.svg"
@@ -35,10 +35,12 @@ def cells(result: Result) -> tuple[str, ...]:
 def introduction(found: dict) -> str:
     here = found["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in here["versions"].items() if name != OURS)
+    busy = (f" Something else kept the machine busy (load {here['load']:.1f}): the figures are rough."
+            if here["load"] > BUSY else "")
     return (f"One run of `python benchmarks/run.py` on {here['date']}: {here['processor']}, {here['cores']} cores, Linux "
             f"{here['kernel']}, {here['compiler']}, Python {here['python']}; {versions}. Medians; the ratio is pygostop's "
             "time in parts of the other's, so below 1 is faster; \"beside\" is who the target names, without one the "
-            "fastest other. All sides, spreads and samples are in [results.json](benchmarks/results.json).")
+            f"fastest other. All sides, spreads and samples are in [results.json](benchmarks/results.json).{busy}")
 
 
 def section(found: dict) -> str:
