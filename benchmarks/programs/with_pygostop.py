@@ -22,6 +22,8 @@ GS_TASK(echo)
         GS_TRY(gs_send(call, back, &v));
     return code == GS_ECLOSED ? GS_OK : code;
 }
+
+GS_EXPORT(echo);
 """
 
 
