@@ -1,6 +1,6 @@
 /* bench.c: the program: finds the row, starts the runtime, runs the row.
  *
- * Usage: corebench ROW SCALE SAMPLES WORKERS, or corebench floor:ROW SCALE SAMPLES 0. */
+ * Usage: corebench ROW SCALE SAMPLES WORKERS [SIZE], or corebench floor:ROW SCALE SAMPLES 0. */
 #include "bench.h"
 
 #include "sched.h"
@@ -13,9 +13,15 @@
 
 static const char *row_name;
 
+long bench_size(const bench_run *run, long n)
+{
+    return run->size ? run->size : n;
+}
+
 long bench_times(const bench_run *run, long n)
 {
-    return n / run->scale > 0 ? n / run->scale : 1;
+    long times = bench_size(run, n) / run->scale;
+    return times > 0 ? times : 1;
 }
 
 int64_t bench_now(void)
@@ -93,12 +99,16 @@ static const bench_row *find(const bench_row *table, const char *name)
 
 static const bench_row *find_any(const char *name)
 {
+    static const bench_row *const tables[] = {bench_task_rows, bench_chan_rows, bench_cancel_rows,
+                                              bench_growth_rows};
     if (strncmp(name, "floor:", 6) == 0)
         return find(bench_floor_rows, name + 6);
-    const bench_row *row = find(bench_task_rows, name);
-    if (!row)
-        row = find(bench_chan_rows, name);
-    return row ? row : find(bench_cancel_rows, name);
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        const bench_row *row = find(tables[i], name);
+        if (row)
+            return row;
+    }
+    return NULL;
 }
 
 /* A number of at least `least`, or the end of the program. */
@@ -134,8 +144,8 @@ static void run_task(const bench_row *row, const bench_run *run)
 
 int main(int argc, char **argv)
 {
-    if (argc != 5) {
-        fprintf(stderr, "usage: corebench ROW SCALE SAMPLES WORKERS\n");
+    if (argc != 5 && argc != 6) {
+        fprintf(stderr, "usage: corebench ROW SCALE SAMPLES WORKERS [SIZE]\n");
         return 2;
     }
     const bench_row *row = find_any(argv[1]);
@@ -144,7 +154,9 @@ int main(int argc, char **argv)
         return 2;
     }
     row_name = argv[1];
-    bench_run run = {.scale = number(argv[2], 1), .samples = (int)number(argv[3], 1)};
+    bench_run run = {.scale = number(argv[2], 1),
+                     .samples = (int)number(argv[3], 1),
+                     .size = argc == 6 ? number(argv[5], 1) : 0};
     int workers = (int)number(argv[4], 0);
     if (workers > 0) {
         bench_expect(gs__configure(workers, 0) == GS_OK, "a number of workers that is possible");

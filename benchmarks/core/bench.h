@@ -14,6 +14,7 @@
 typedef struct bench_run {
     long scale; /* divides the number of repetitions */
     int samples;
+    long size; /* of a row that can be of several; 0: its own */
 } bench_run;
 
 typedef struct bench_row {
@@ -24,10 +25,14 @@ typedef struct bench_row {
 
 /* Tables of rows, each ended by one without a name. */
 extern const bench_row bench_task_rows[], bench_chan_rows[], bench_cancel_rows[];
+/* Rows whose cost may grow with their size. */
+extern const bench_row bench_growth_rows[];
 /* The same work without a runtime: the least that it can cost. */
 extern const bench_row bench_floor_rows[];
 
-/* n divided by the scale, at least 1. */
+/* The size asked for, else n. */
+long bench_size(const bench_run *run, long n);
+/* The same divided by the scale, at least 1. */
 long bench_times(const bench_run *run, long n);
 int64_t bench_now(void);
 void bench_say(const char *key, double value);

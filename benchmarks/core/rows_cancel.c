@@ -23,17 +23,19 @@ static int done_waiter(gs_call *call)
 static double cancel_parked_body(void *arg, const bench_run *run)
 {
     gs_call *call = arg;
+    long n = bench_size(run, MANY);
     static gs_task *tasks[MANY];
+    bench_expect(n <= MANY, "a size of 10,000 at most");
     gs_ctx *ctx = gs_ctx_with_cancel(call, gs_ctx_current(call));
     bench_expect(ctx != NULL, "memory for a context");
     gs_value of = GS_ARG_CTX(ctx);
     atomic_store(&waiting, 0);
-    for (long i = 0; i < MANY; i++)
+    for (long i = 0; i < n; i++)
         tasks[i] = bench_go(call, done_waiter, &of, 1);
-    bench_await_parked(call, &waiting, MANY);
+    bench_await_parked(call, &waiting, n);
     int64_t start = bench_now();
     gs_ctx_cancel(call, ctx, NULL);
-    for (long i = 0; i < MANY; i++)
+    for (long i = 0; i < n; i++)
         bench_join(call, tasks[i]);
     return (double)(bench_now() - start);
 }

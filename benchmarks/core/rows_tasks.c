@@ -56,7 +56,7 @@ static void spawn_batch_body(void *arg, long n)
 static int row_spawn_batch(gs_call *call)
 {
     const bench_run *run = gs_arg_ptr(call, 0);
-    bench_each(run, bench_times(run, 500) * BATCH, spawn_batch_body, call);
+    bench_each(run, (bench_times(run, 500000) + BATCH - 1) / BATCH * BATCH, spawn_batch_body, call);
     return GS_OK;
 }
 

@@ -10,7 +10,7 @@ import (
 
 // There on one unbuffered channel, back on another.
 func rowRoundTrip(r run) {
-	r.each(r.times(500_000), func(n int) {
+	r.each(r.times(r.sized(500_000)), func(n int) {
 		there, back := make(chan int64), make(chan int64)
 		go func() {
 			for v := range there {
@@ -49,7 +49,7 @@ func rowBuffered(r run) {
 
 // Four producers, four consumers, one channel of 128.
 func rowFourByFour(r run) {
-	r.each(r.times(1_000_000)*4, func(n int) {
+	r.each(r.times(r.sized(4_000_000)/4)*4, func(n int) {
 		ch := make(chan int64, buffer)
 		var producers, consumers sync.WaitGroup
 		for i := 0; i < 4; i++ {
@@ -145,13 +145,24 @@ func rowSelect16(r run) {
 	})
 }
 
-const (
-	sievePrimes = 2000
-	sieveLast   = 17389
-)
+func nthPrime(n int) int64 {
+	candidate := int64(1)
+	for n > 0 {
+		candidate++
+		prime := true
+		for d := int64(2); prime && d*d <= candidate; d++ {
+			prime = candidate%d != 0
+		}
+		if prime {
+			n--
+		}
+	}
+	return candidate
+}
 
 // The first 2,000 primes, each a goroutine that passes on what it does not divide.
 func rowSieve(r run) {
+	primes := r.sized(2000)
 	start := time.Now()
 	ch := make(chan int64)
 	go func(out chan<- int64) {
@@ -160,15 +171,15 @@ func rowSieve(r run) {
 		}
 	}(ch)
 	var last int64
-	for i := 0; i < sievePrimes; i++ {
+	for i := 0; i < primes; i++ {
 		last = <-ch
 		out := make(chan int64)
 		go sieve(ch, out, last)
 		ch = out
 	}
 	say("value", float64(time.Since(start).Nanoseconds()))
-	if last != sieveLast {
-		fmt.Fprintf(os.Stderr, "gobench: prime %d came out as %d instead of %d\n", sievePrimes, last, sieveLast)
+	if want := nthPrime(primes); last != want {
+		fmt.Fprintf(os.Stderr, "gobench: prime %d came out as %d instead of %d\n", primes, last, want)
 		os.Exit(1)
 	}
 }

@@ -1,7 +1,7 @@
 // Command gobench runs one row of the core's benchmarks on Go's goroutines, channels, select and
 // contexts: what the row of the same name in the C program does on pygostop's.
 //
-// Usage: gobench ROW SCALE SAMPLES. The number of workers is GOMAXPROCS. Each line printed is a key
+// Usage: gobench ROW SCALE SAMPLES [SIZE]. The number of workers is GOMAXPROCS. Each line printed is a key
 // and a number: one sample. SCALE divides the number of repetitions.
 package main
 
@@ -17,6 +17,15 @@ import (
 type run struct {
 	scale   int
 	samples int
+	size    int // of a row that can be of several; 0: its own
+}
+
+// sized gives the size asked for, else n.
+func (r run) sized(n int) int {
+	if r.size > 0 {
+		return r.size
+	}
+	return n
 }
 
 // times gives n divided by the scale, at least 1.
@@ -67,24 +76,29 @@ var rows = map[string]func(run){
 	"parked_memory":   rowParkedMemory,
 	"checkpoint":      rowCheckpoint,
 	"cancel_latency":  rowCancelLatency,
+	"digest":          rowDigest,
 }
 
 func main() {
-	if len(os.Args) != 4 {
+	if len(os.Args) != 4 && len(os.Args) != 5 {
 		names := make([]string, 0, len(rows))
 		for name := range rows {
 			names = append(names, name)
 		}
 		sort.Strings(names)
-		fmt.Fprintln(os.Stderr, "usage: gobench ROW SCALE SAMPLES; rows:", names)
+		fmt.Fprintln(os.Stderr, "usage: gobench ROW SCALE SAMPLES [SIZE]; rows:", names)
 		os.Exit(2)
 	}
 	row, known := rows[os.Args[1]]
 	scale, scaleErr := strconv.Atoi(os.Args[2])
 	samples, samplesErr := strconv.Atoi(os.Args[3])
+	size := 0
+	if len(os.Args) == 5 {
+		size, _ = strconv.Atoi(os.Args[4])
+	}
 	if !known || scaleErr != nil || samplesErr != nil || scale < 1 || samples < 1 {
 		fmt.Fprintln(os.Stderr, "gobench: no such row, or SCALE or SAMPLES is no number above 0:", os.Args[1:])
 		os.Exit(2)
 	}
-	row(run{scale, samples})
+	row(run{scale, samples, size})
 }

@@ -57,7 +57,7 @@ func rowSpawnJoin(r run) {
 // A tree of 1,111,111 goroutines, ten children to each, that adds up its leaves.
 func rowSkynet(r run) {
 	leaves, tasks := 1, 1
-	for most := r.times(1_000_000); leaves*10 <= most; tasks += leaves {
+	for most := r.times(r.sized(1_000_000)); leaves*10 <= most; tasks += leaves {
 		leaves *= 10
 	}
 	r.timed(func() float64 {

@@ -1,4 +1,4 @@
-"""What the peers' programs share: they are run as
+"""What the peers' programs share, those of ../../programs too: they are run as
 
     python with_asyncio.py ROW OPERATIONS SAMPLES SECONDS IDLE|BUSY
 
@@ -10,17 +10,20 @@ OPERATIONS 0 there are as many as take about SECONDS. BUSY: a second thread runs
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import threading
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter as now
 
 BATCH = 1000  # tasks at once, of the row that starts and ends them
 CAPACITY = 128  # of the buffered channel
 SOURCES = 4  # that one select waits for
-
-__all__ = ["BATCH", "CAPACITY", "SOURCES", "batches", "expect", "main", "now", "resident"]
+CHILDREN = 10  # of a node of the tree of tasks
+JOBS = 4  # that read files
+PIECE = 1 << 16  # bytes read at once
 
 
 def batches(tasks: int):
@@ -33,6 +36,32 @@ def expect(found, wanted) -> None:
     """A benchmark of what does not work measures nothing."""
     if found != wanted:
         raise SystemExit(f"expected {wanted}, found {found}")
+
+
+def is_sum(found: int, leaves: int) -> None:
+    expect(found, leaves * (leaves - 1) // 2)
+
+
+def nth_prime(n: int) -> int:
+    candidate = 1
+    while n > 0:
+        candidate += 1
+        n -= all(candidate % divisor for divisor in range(2, int(candidate**0.5) + 1))
+    return candidate
+
+
+def files_under(tree: str) -> Iterator[str]:
+    for folder, _, names in os.walk(tree):
+        for name in names:
+            yield os.path.join(folder, name)
+
+
+def file_sum(path: str) -> int:
+    crc = 0
+    with open(path, "rb", buffering=0) as file:
+        while piece := file.read(PIECE):
+            crc = zlib.crc32(piece, crc)
+    return crc
 
 
 def resident() -> int:

@@ -35,3 +35,5 @@ GS_TASK(touch)
     const unsigned char *data = (const unsigned char *)gs_arg_bytes(call, 0, &size);
     return gs_return_int(call, size ? data[0] + data[size - 1] : 0);
 }
+
+GS_EXPORT(produce, consume, touch);
