@@ -218,7 +218,9 @@ static int write_float(PyObject *chan, PyObject *value, void *item)
     if (gs__unlikely(x == -1.0) && PyErr_Occurred()) {
         if (PyErr_ExceptionMatches(PyExc_OverflowError))
             return out_of_range(chan, "float", value);
-        return PyErr_ExceptionMatches(PyExc_TypeError) ? misfit(chan, "float", value) : -1;
+        return PyErr_ExceptionMatches(PyExc_TypeError) || PyErr_ExceptionMatches(PyExc_ValueError)
+                   ? misfit(chan, "float", value)
+                   : -1;
     }
     memcpy(item, &x, sizeof x);
     return 0;

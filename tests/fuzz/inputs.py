@@ -139,4 +139,5 @@ def handle(source: Input) -> Any:
     """A channel, a half of one, or a context."""
     kind = (int, float, bool, str, bytes, object, "iq", np.dtype("f4"))[source.below(8)]
     ch: gs.Chan[Any] = gs.Chan(source.below(3), kind)
+    ch.close()  # or who iterates over it would wait
     return (ch, ch.sender(), ch.receiver(), gs.background())[source.below(4)]
