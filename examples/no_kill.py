@@ -11,10 +11,10 @@ print("a Task has a kill:", hasattr(gs.Task, "kill"))
 for fn in tasks.spin, gs.sleep:  # in C and in Python: both look whether they are to stop
     task = gs.go(fn, 60)
     gs.sleep(0.1)
-    print("asked to stop:", task.cancel(), "- stopped within a second:", task.wait(1), "-", task)
+    print("asked to stop:", task.cancel(), "- stopped:", task.wait(10), "-", task)
 
 for fn in tasks.hog, time.sleep:  # neither looks
-    task = gs.go(fn, 1.5)
+    task = gs.go(fn, 2)
     gs.sleep(0.1)
     print("asked to stop:", task.cancel(), "- stopped within half a second:", task.wait(0.5), "-", task)
     task.wait()

@@ -192,20 +192,24 @@ class _Watch:
             self.asked = True
             self.body.cancel()
 
-    def end(self, raised: BaseException | None) -> BaseException | None:
-        """The body has ended: what it raised, but for a cancel that came from here alone."""
-        self.ended = True
+    def raised_by_body(self, raised: BaseException | None) -> BaseException | None:
+        """The same, or None for a cancel that came from here alone."""
+        if self.asked and isinstance(raised, asyncio.CancelledError) and not self.is_cancelled():
+            return None
+        return raised
+
+    def end(self) -> None:
+        """The body has ended."""
         self.pending.pop(self.op, None)
         self.op.abandon()
         if self.asked:
             self.body.uncancel()
-            if isinstance(raised, asyncio.CancelledError) and not self.is_cancelled():
-                return None
-        return raised
+        self.ended = True
 
     def is_cancelled(self) -> bool:
         """Whether somebody else cancelled the asyncio task since."""
-        return self.body.cancelling() > self.before
+        own = self.asked and not self.ended
+        return self.body.cancelling() > self.before + own
 
 
 async def enter_group(group: Group) -> Group:
@@ -225,9 +229,10 @@ async def exit_group(group: Group, raised: BaseException | None) -> bool:
     watch = group._watch
     if watch is None:
         raise RuntimeError(f"{group!r} was not entered by `async with`, or was left")
+    raised = watch.raised_by_body(raised)
+    group._close_body(raised)  # refused out of order: then nothing has changed
     group._watch = None
-    raised = watch.end(raised)
-    group._close_body(raised)
+    watch.end()
     cancelled: asyncio.CancelledError | None = None
     to_deliver = watch.asked  # the cancel from there, where the body did not await any more
     while to_deliver or group._busy:

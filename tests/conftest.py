@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import pygostop as gs
-from support import HERE, Probe, compiler, eventually
+from support import HERE, WARNINGS, Probe, compiler, eventually
 
 # The programs that tests start are to import the pygostop that is installed, not the sources that
 # the tests may have been started beside.
@@ -70,7 +70,7 @@ def run_python(tmp_path: pathlib.Path) -> Callable[..., subprocess.CompletedProc
 
     def run(program: str) -> subprocess.CompletedProcess[str]:
         # A child that is forked while the runtime runs is what the tests of fork are about.
-        warnings = ("-W", "error", "-W", "ignore:This process:DeprecationWarning")
+        warnings = (*WARNINGS, "-W", "ignore:This process:DeprecationWarning")
         return subprocess.run(
             [sys.executable, "-P", *warnings, "-c", textwrap.dedent(program)],
             cwd=tmp_path,

@@ -11,7 +11,7 @@ import tempfile
 import textwrap
 from collections.abc import Iterator
 
-from support import WAIT
+from support import WAIT, WARNINGS
 
 # As root nothing is unreadable: then the program goes on as another user, who may not be able to import
 # anything any more.
@@ -28,7 +28,7 @@ if os.geteuid() == 0:
 
 def python(program: str, *arguments: str) -> list[str]:
     """The command that runs a program away from the source tree."""
-    return [sys.executable, "-P", "-W", "error", "-c", program, *arguments]
+    return [sys.executable, "-P", *WARNINGS, "-c", program, *arguments]
 
 
 def run_program(program: str, *arguments: str, as_another_user: bool = False) -> str:

@@ -20,6 +20,9 @@ VERSION = int(
     .partition("#define GS_VERSION ")[2]
     .split()[0]
 )
+# For programs that tests start. On a busy machine any task may be held up for long: a BlockingWarning is
+# no fault of theirs.
+WARNINGS = ("-W", "error", "-W", "ignore:task:RuntimeWarning")
 WAIT = 20.0  # seconds: how long a test waits for what is bound to come, on a busy machine
 
 

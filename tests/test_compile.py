@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import pygostop as gs
-from support import WAIT, compiler, eventually
+from support import WAIT, WARNINGS, compiler, eventually
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Script = Callable[..., pathlib.Path]
@@ -561,7 +561,7 @@ def test_threads_and_processes_may_compile_at_once(cache: pathlib.Path) -> None:
         for t in tasks: t.result()
         print("failed", failed)
     """
-    command = [sys.executable, "-P", "-W", "error", "-c", textwrap.dedent(program)]
+    command = [sys.executable, "-P", *WARNINGS, "-c", textwrap.dedent(program)]
     processes = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for _ in range(3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import signal
 import threading
@@ -213,6 +214,42 @@ def test_an_async_leave_of_a_plain_group_is_refused() -> None:
                 await group.__aexit__(None, None, None)
 
     asyncio.run(main())
+
+
+def test_leaving_out_of_order_or_elsewhere_is_refused_and_changes_nothing() -> None:
+    """With a scope still open, in another asyncio task, in another loop."""
+    gate: gs.Chan[int] = gs.Chan(1)
+    group = gs.Group()
+
+    async def leave() -> None:
+        with pytest.raises(RuntimeError, match="not the innermost scope here"):
+            await group.__aexit__(None, None, None)
+
+    async def main() -> gs.Task:
+        await group.__aenter__()
+        task = group.go(gate.recv)
+        with gs.cancel_scope():
+            await leave()
+        await asyncio.create_task(leave(), context=contextvars.Context())
+        await asyncio.to_thread(contextvars.Context().run, asyncio.run, leave())
+        gate.send_nowait(3)
+        await group.__aexit__(None, None, None)
+        return task
+
+    assert asyncio.run(main()).result() == 3
+
+
+def test_a_failure_still_ends_the_body_after_a_leave_that_was_refused() -> None:
+    async def main() -> None:
+        async with gs.Group() as group:
+            with gs.cancel_scope(), pytest.raises(RuntimeError):
+                await group.__aexit__(None, None, None)
+            group.go(fail, ValueError("x"))
+            await asyncio.sleep(10 * WAIT)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        asyncio.run(main())
+    assert [repr(error) for error in caught.value.exceptions] == ["ValueError('x')"]
 
 
 def test_ctrl_c_in_asyncio_run_stops_the_groups_tasks() -> None:
