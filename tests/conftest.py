@@ -45,12 +45,15 @@ def nothing_left_running() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def probe_path(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """The shared library of the C tasks in tests/tasks/probe.c."""
+    """The shared library of the C tasks in tests/tasks/probe.c; with the sanitizers where Python runs with theirs."""
+    sanitized = "libasan" in os.environ.get("LD_PRELOAD", "")
+    sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"] if sanitized else []
     library = tmp_path_factory.mktemp("tasks") / "probe.so"
     subprocess.run(
         [
             compiler(),
             *("-std=c99", "-O1", "-Wall", "-Wextra", "-Werror", "-pedantic", "-shared", "-fPIC"),
+            *sanitize,
             f"-I{gs.get_include()}",
             *("-o", str(library), str(HERE / "tasks" / "probe.c")),
         ],
