@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -23,6 +23,64 @@ def test_name_with_a_nul_is_refused(probe: Probe, name: str) -> None:
         gs.CTask(probe.nothing.address, name=name)
     with pytest.raises(TypeError, match="str"):
         gs.CTask(probe.nothing.address, name=b"bytes")  # type: ignore[arg-type]
+
+
+def without_memory(call: Callable[[], object]) -> Iterator[BaseException | None]:
+    """Makes the call with each of its first allocations failing in turn: what it raised."""
+    testcapi = pytest.importorskip("_testcapi")
+    for n in range(30):
+        raised: BaseException | None = None
+        testcapi.set_nomemory(n, n + 1)
+        try:
+            call()
+        except BaseException as error:
+            raised = error
+        finally:
+            testcapi.remove_mem_hooks()
+        yield raised
+
+
+def test_memory_that_runs_out_leaves_no_scope_open() -> None:
+    scopes: list[gs.Scope] = []
+
+    def leave() -> None:
+        scopes[-1].__exit__(None, None, None)
+
+    def enter() -> None:
+        scopes.append(gs.cancel_scope())
+        scopes[-1].__enter__()
+
+    with gs.cancel_scope() as outer:
+        enter()
+        for raised in without_memory(leave):
+            assert raised is None
+            scopes[-1].cancel()
+            gs.checkpoint()  # it is not in force any more
+            enter()
+        leave()
+    assert not outer.cancelled
+
+
+def test_memory_that_runs_out_leaves_no_task_of_a_group_behind() -> None:
+    groups: list[gs.Group] = []
+    failure = ValueError("the body's")
+
+    def enter() -> gs.Task:
+        groups.append(gs.Group())
+        groups[-1].__enter__()
+        return groups[-1].go(gs.tasks.spin, 1e9)
+
+    def leave() -> None:
+        groups[-1].__exit__(ValueError, failure, None)
+
+    task = enter()
+    for raised in without_memory(leave):
+        assert isinstance(raised, (ExceptionGroup, MemoryError))
+        assert task.done()
+        gs.checkpoint()
+        task = enter()
+    with pytest.raises(ExceptionGroup):
+        leave()
 
 
 @pytest.mark.parametrize("kind", ["c", "python"])

@@ -209,7 +209,11 @@ static int close_body(group *self, PyObject *raised)
         gs__py_scope_pop(self->state, self->scope, raised, (PyObject *)self) < 0)
         return -1;
     self->how = (uint8_t)end_of_body(self, raised);
-    return self->how == QUIET ? 0 : cancel_for(self, raised);
+    if (self->how != QUIET && cancel_for(self, raised) < 0) {
+        PyErr_Clear(); /* without memory for a cause they are asked without one */
+        gs__ctx_cancel(self->crew->ctx, GS__CTX_CANCELED, NULL);
+    }
+    return 0;
 }
 
 /* Waits until no task of the group is left, whatever the scope outside says: the tasks are below it,

@@ -102,7 +102,7 @@ int gs__py_running_stop(gs__state *state, gs_ctx *ctx, PyObject *exception)
     long n;
     int code = GS_OK;
     if (gs__py_cause_from(state, exception, &cause) < 0)
-        return -1;
+        PyErr_Clear(); /* without memory for a cause they are asked without one */
     gs__ctx_cancel(ctx, GS__CTX_CANCELED, cause);
     gs__cause_unref(cause);
     /* Again, as a task may have started others before it saw the cancel. */

@@ -6,6 +6,8 @@
  *    a thread, a task or an asyncio task took, may go on using it after the block was left.
  *  - Leaving takes the innermost off and no other. Where the one to leave is not the innermost,
  *    that is RuntimeError, and nothing changes.
+ *  - Leaving needs no memory: where there is none to set the variable, the Scope is marked as left, and
+ *    passed over wherever the variable still has it.
  *  - Without a Scope, and in a forked child under a Scope of the parent process, the root is in
  *    force; in a Python task its own context, so that a stop is heard also where code of the task runs
  *    in a contextvars context of another's making.
@@ -40,6 +42,7 @@ typedef struct scope {
     unsigned generation;
     uint8_t kind;
     bool cancelled; /* its own end ended the block */
+    bool left;      /* without memory: see leave */
 } scope;
 
 /* ---- what is in force ---- */
@@ -52,10 +55,13 @@ static int innermost(gs__state *state, scope **top)
     *top = NULL;
     if (PyContextVar_Get(state->scope_var, NULL, &object) < 0)
         return -1;
-    if (object && Py_IS_TYPE(object, state->scope_type) && ((scope *)object)->ctx)
-        *top = (scope *)object;
-    else
+    if (!object || !Py_IS_TYPE(object, state->scope_type) || !((scope *)object)->ctx) {
         Py_XDECREF(object);
+        return 0;
+    }
+    *top = (scope *)object;
+    while (gs__unlikely(*top && (*top)->left))
+        Py_SETREF(*top, (scope *)Py_XNewRef((*top)->outer));
     return 0;
 }
 
@@ -218,11 +224,14 @@ int gs__py_scope_begin(gs__state *state, gs_ctx *ctx)
     return token ? 0 : -1;
 }
 
-static int leave(gs__state *state, scope *self)
+static void leave(gs__state *state, scope *self)
 {
     PyObject *token = PyContextVar_Set(state->scope_var, self->outer ? self->outer : Py_None);
+    if (!token) {
+        PyErr_Clear();
+        self->left = true;
+    }
     Py_XDECREF(token);
-    return token ? 0 : -1;
 }
 
 static void refuse_exit(PyObject *left)
@@ -273,9 +282,10 @@ int gs__py_scope_pop(gs__state *state, PyObject *left, PyObject *raised, PyObjec
         open = is_interrupt(raised) ? (scope *)open->outer : NULL;
     Py_XDECREF(top);
     if (open)
-        return leave(state, open);
-    refuse_exit(what);
-    return -1;
+        leave(state, open);
+    else
+        refuse_exit(what);
+    return open ? 0 : -1;
 }
 
 gs_ctx *gs__py_scope_outside(PyObject *self)
@@ -297,15 +307,12 @@ PyObject *gs__py_scope_exit(PyObject *context, PyObject *const *exc_info, Py_ssi
     scope *own = top;
     while (own && !(own->kind == BLOCK && own->context == context))
         own = is_interrupt(raised_of(exc_info, n)) ? (scope *)own->outer : NULL;
-    int code = -1;
     if (own)
-        code = leave(state, own);
+        leave(state, own);
     else
         refuse_exit(context);
     Py_XDECREF(top);
-    if (code < 0)
-        return NULL;
-    Py_RETURN_NONE;
+    return own ? Py_NewRef(Py_None) : NULL;
 }
 
 static PyObject *scope_enter(scope *self, PyObject *Py_UNUSED(none))
