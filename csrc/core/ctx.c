@@ -116,7 +116,6 @@ void gs__ctx_init(gs_ctx *ctx, enum gs__ctx_kind kind, gs_ctx *parent)
     gs__list_init(&ctx->children);
     gs__link_init(&ctx->sibling);
     gs__list_init(&ctx->waiters);
-    ctx->next = NULL;
     ctx->done_chan = NULL;
     ctx->cause = NULL;
     ctx->owner = NULL;
@@ -459,16 +458,19 @@ static void unlink_from_parent(gs_ctx *ctx)
     gs__release(&ctx->parent->lock);
 }
 
+/* What is still to be cancelled was taken off its parent's children and is on a list through its link's
+ * `prev`: `next` stays NULL, as of a link that hangs nowhere. */
 bool gs__ctx_cancel(gs_ctx *ctx, enum gs__ctx_error error, gs__cause *cause)
 {
     gs__wakes wakes;
     batch b;
-    gs_ctx *todo = NULL;
+    gs__link *todo = NULL;
     bool first = false;
     gs__wakes_init(&wakes);
     begin_batch(&b);
     for (gs_ctx *node = ctx; node;) {
-        __builtin_prefetch(todo);
+        if (todo)
+            __builtin_prefetch(gs__container(todo, gs_ctx, sibling));
         gs__acquire(&node->lock);
         if (!atomic_load_explicit(&node->done, memory_order_relaxed)) {
             first |= node == ctx;
@@ -477,16 +479,16 @@ bool gs__ctx_cancel(gs_ctx *ctx, enum gs__ctx_error error, gs__cause *cause)
                 gs_ctx *child = gs__container(l, gs_ctx, sibling);
                 if (!gs__ctx_tryref(child))
                     continue; /* about to be freed: it only waits for our lock */
-                child->next = todo;
-                todo = child;
+                l->prev = todo;
+                todo = l;
             }
         }
         gs__release(&node->lock);
         if (node != ctx)
             gs__ctx_unref(node);
-        node = todo;
+        node = todo ? gs__container(todo, gs_ctx, sibling) : NULL;
         if (todo)
-            todo = todo->next;
+            todo = todo->prev;
     }
     marked_all(&b);
     if (first)

@@ -45,9 +45,9 @@ struct gs_ctx {
     uint8_t kind;       /* enum gs__ctx_kind; fixed */
     gs_ctx *parent;     /* fixed; referenced; NULL for the root */
     gs__list children;  /* gs_ctx.sibling */
-    gs__link sibling;   /* on parent->children, guarded by the parent's lock */
+    gs__link sibling;   /* on parent->children, guarded by the parent's lock; see
+                           gs__ctx_cancel */
     gs__list waiters;   /* gs__ctx_hook.link and gs__waiter.link: see gs__ctx_hook */
-    gs_ctx *next;       /* on the work list of the one that cancels its parent */
     gs_chan *done_chan; /* made when first asked for; of GS_BOOL, never sent on */
     gs__cause *cause;   /* NULL where none was given; referenced */
     void *owner;        /* the bindings' object for it, not looked into */

@@ -52,9 +52,11 @@ static struct gs__task_cache *cache_of(gs__worker *w)
 /* With the lock held. */
 static bool add_chunk(void)
 {
-    chunk *c = gs__calloc(sizeof *c);
-    if (!c)
+    char *memory = gs__calloc(sizeof(chunk) + GS__CACHE_LINE - 1);
+    if (!memory)
         return false;
+    chunk *c =
+        (chunk *)(((uintptr_t)memory + GS__CACHE_LINE - 1) / GS__CACHE_LINE * GS__CACHE_LINE);
     for (int i = CHUNK; i-- > 0;)
         gs__list_prepend(&records, &c->tasks[i].link);
     c->next = chunks;

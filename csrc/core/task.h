@@ -46,7 +46,8 @@ typedef struct gs__extra {
 } gs__extra;
 
 struct gs_task {
-    gs_call call; /* first: a gs_call * is a gs_task * */
+    /* First: a gs_call * is a gs_task *. No line of the cache is two tasks', which run on two cores. */
+    _Alignas(GS__CACHE_LINE) gs_call call;
     gs__party party;
     gs_ctx ctx;
     gs__link link; /* on a queue of the scheduler */
