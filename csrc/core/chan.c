@@ -135,7 +135,7 @@ static inline gs__waiter *claim_first(gs__list *queue, bool ok, gs__wakes *wakes
     return gs__list_empty(queue) ? NULL : claim_oldest(queue, ok, wakes);
 }
 
-static void put_in_ring(gs_chan *ch, const void *item)
+static inline void put_in_ring(gs_chan *ch, const void *item)
 {
     copy(slot(ch, in_ring(ch)), item, ch->item_size);
     set_count(ch, count_of(ch) + 1);
@@ -165,7 +165,7 @@ static void take_returned(gs_chan *ch, void *item)
     gs__free(r);
 }
 
-static void take_from_ring(gs_chan *ch, void *item)
+static inline void take_from_ring(gs_chan *ch, void *item)
 {
     copy(item, slot(ch, 0), ch->item_size);
     ch->head = ch->head + 1 == ch->capacity ? 0 : ch->head + 1;

@@ -335,12 +335,11 @@ static int write_scalar(const gs__codec *codec, PyObject *value, void *item)
     return 0;
 }
 
-int gs__codec_write(const gs__codec *codec, PyObject *chan, PyObject *value, void *item)
+int gs__codec_write_other(const gs__codec *codec, PyObject *chan, PyObject *value, void *item)
 {
     switch ((enum gs__codec_kind)codec->kind) {
-    case GS__CODEC_OBJECT:
-        *(PyObject **)item = Py_NewRef(value);
-        return 0;
+    case GS__CODEC_OBJECT: /* in convert.h */
+        break;
     case GS__CODEC_INT:
         return write_int(chan, value, item);
     case GS__CODEC_FLOAT:
@@ -420,11 +419,11 @@ static PyObject *read_record(const gs__codec *codec, const void *item)
     return value;
 }
 
-PyObject *gs__codec_read(const gs__codec *codec, const void *item)
+PyObject *gs__codec_read_other(const gs__codec *codec, const void *item)
 {
     switch ((enum gs__codec_kind)codec->kind) {
-    case GS__CODEC_OBJECT:
-        return *(PyObject *const *)item;
+    case GS__CODEC_OBJECT: /* in convert.h */
+        break;
     case GS__CODEC_INT:
         return PyLong_FromLongLong(*(const int64_t *)item);
     case GS__CODEC_FLOAT:

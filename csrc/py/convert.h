@@ -36,13 +36,26 @@ PyObject *gs__codec_label(const gs__codec *codec);
 
 /* Makes an item. 0, or -1 with TypeError or OverflowError, which name `chan`, its type and the
  * value's, or with what the value's own code raised. */
-int gs__codec_write(const gs__codec *codec, PyObject *chan, PyObject *value, void *item);
+int gs__codec_write_other(const gs__codec *codec, PyObject *chan, PyObject *value, void *item);
+static inline int gs__codec_write(const gs__codec *codec, PyObject *chan, PyObject *value,
+                                  void *item)
+{
+    if (gs__unlikely(codec->kind != GS__CODEC_OBJECT))
+        return gs__codec_write_other(codec, chan, value, item);
+    *(PyObject **)item = Py_NewRef(value);
+    return 0;
+}
 /* Releases what an item owns that was not sent. */
 void gs__codec_drop(const gs__codec *codec, void *item);
 /* The value of an item. Where this fails the item is whole, so that it can be put back. The
  * reference of a GS__CODEC_OBJECT, which never fails, is moved; of the others what they own is
  * still to be released by gs__codec_done. */
-PyObject *gs__codec_read(const gs__codec *codec, const void *item);
+PyObject *gs__codec_read_other(const gs__codec *codec, const void *item);
+static inline PyObject *gs__codec_read(const gs__codec *codec, const void *item)
+{
+    return gs__likely(codec->kind == GS__CODEC_OBJECT) ? *(PyObject *const *)item
+                                                       : gs__codec_read_other(codec, item);
+}
 static inline void gs__codec_done(const gs__codec *codec, void *item)
 {
     if (codec->kind == GS__CODEC_STR || codec->kind == GS__CODEC_BYTES)

@@ -313,6 +313,8 @@ PyObject *gs__py_ctask_go(gs__state *state, PyObject *ctask, PyObject *const *ar
         return PyErr_NoMemory();
     /* Before there is a task: one that was started is never without its handle. */
     gs__py_task *handle = gs__py_task_new(state);
+    if (handle)
+        PyObject_GC_Track(handle);
     if (!handle || gs__call_args_init(call, state, name, ctask, self->signature, args, nargs) < 0) {
         Py_XDECREF(handle);
         gs__free(call);

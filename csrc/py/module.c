@@ -89,6 +89,8 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->selected_type);
     Py_VISIT(state->gettrace);
     Py_VISIT(state->getprofile);
+    Py_VISIT(state->trace_hook);
+    Py_VISIT(state->profile_hook);
     Py_VISIT(state->blocking);
     Py_VISIT(state->task_var);
     Py_VISIT(state->scope_var);
@@ -123,6 +125,8 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->selected_type);
     Py_CLEAR(state->gettrace);
     Py_CLEAR(state->getprofile);
+    Py_CLEAR(state->trace_hook);
+    Py_CLEAR(state->profile_hook);
     Py_CLEAR(state->blocking);
     Py_CLEAR(state->task_var);
     Py_CLEAR(state->scope_var);

@@ -7,7 +7,9 @@
  *  - `phase` goes from OPEN over CALLBACKS, where there are callbacks, to ENDED, by atomic swaps: the
  *    thread that ends the task, without the GIL, and the one that adds a callback, with it, agree on
  *    who runs them. `callbacks` itself is touched with the GIL only.
- *  - What the task left is turned into Python once, at the first call that asks. */
+ *  - What the task left is turned into Python once, at the first call that asks.
+ *  - The garbage collector is told of a Python task's handle once it has a result or a failure that may lead
+ *    back to it: before, its task keeps it anyway. */
 #ifndef GS__PY_PY_TASK_H
 #define GS__PY_PY_TASK_H
 
@@ -27,17 +29,18 @@ typedef struct gs__py_task {
     PyObject *value;     /* the result; NULL before the first call that asks, or where it failed */
     PyObject *error;     /* TaskFailed or what a Python task raised; the same */
     /* of a Python task, set before it is ready and NULL once its body has returned: pytask.c */
-    PyObject *fn, *args, *context;
-    struct gs__pystate *pystate; /* while the body runs */
-    int code;                    /* that the body left */
-    bool hung;                   /* `hook` is, or was, on the task */
-    bool reports;                /* its failure is reported where nobody fetched it */
+    PyObject *fn, *args, *variables;
+    struct gs__pystate *pystate;   /* while the body runs */
+    struct gs__variables *entered; /* while the callable runs */
+    int code;                      /* that the body left */
+    bool hung;                     /* `hook` is, or was, on the task */
+    bool reports;                  /* its failure is reported where nobody fetched it */
     bool fetched;
     PyObject *future; /* a weak reference on what future() gave last; NULL before the first */
     PyObject *weakrefs;
 } gs__py_task;
 
-/* A handle without a task. */
+/* A handle without a task, and not tracked by the collector. */
 gs__py_task *gs__py_task_new(gs__state *state);
 /* Makes it the handle of a task just spawned, whose failure is reported where nobody fetches it. Takes
  * over both references, and gives the handle's. */

@@ -16,7 +16,7 @@
 #ifndef GS__PY_PYSTATE_H
 #define GS__PY_PYSTATE_H
 
-#include "state.h"
+#include "variables.h"
 
 #if !defined(GS__PYSTATE_SWAP) && !defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030C0000 && \
     PY_VERSION_HEX < 0x030F0000
@@ -31,6 +31,7 @@ typedef struct gs__pystates {
     gs__pystate *own;      /* of the scheduler's stack */
     PyThreadState *thread; /* the own one's */
     gs__pystate *free;     /* swap: states to be used again; exchange: NULL */
+    gs__spare_variables variables;
 } gs__pystates;
 
 /* On the worker's thread, without the GIL; with it afterwards. GS_ENOMEM: without. */

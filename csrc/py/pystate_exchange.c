@@ -164,6 +164,7 @@ int gs__pystates_open(gs__pystates *states)
 void gs__pystates_close(gs__pystates *states)
 {
     gs__pystate_load(states, states->own);
+    gs__variables_release(&states->variables);
     PyThreadState_Clear(states->thread);
     PyThreadState_DeleteCurrent();
     gs__free(states->own);

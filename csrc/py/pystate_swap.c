@@ -162,6 +162,7 @@ int gs__pystates_open(gs__pystates *states)
 void gs__pystates_close(gs__pystates *states)
 {
     gs__pystate_load(states, states->own);
+    gs__variables_release(&states->variables);
     while (states->free) {
         gs__pystate *state = states->free;
         states->free = state->next;

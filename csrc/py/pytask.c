@@ -34,8 +34,18 @@ static bool find_hooks(gs__state *state)
     return false;
 }
 
-static void start_hook(PyObject *get, const char *set)
+/* Whether the function, written in Python, is known to give None: two calls cost more than all else that
+ * a short task costs. They give global variables of their module, where those are still called so. */
+static bool gives_none(PyObject *get, PyObject *variable)
 {
+    return PyFunction_Check(get) &&
+           PyDict_GetItemWithError(PyFunction_GET_GLOBALS(get), variable) == Py_None;
+}
+
+static void start_hook(PyObject *get, PyObject *variable, const char *set)
+{
+    if (gs__likely(gives_none(get, variable)))
+        return;
     PyObject *hook = PyObject_CallNoArgs(get);
     PyObject *setter = hook && hook != Py_None ? PySys_GetObject(set) : NULL;
     if (setter)
@@ -50,8 +60,8 @@ static void start_tracing(gs__state *state)
 {
     if (!find_hooks(state))
         return;
-    start_hook(state->gettrace, "settrace");
-    start_hook(state->getprofile, "setprofile");
+    start_hook(state->gettrace, state->trace_hook, "settrace");
+    start_hook(state->getprofile, state->profile_hook, "setprofile");
 }
 
 /* The exception that is set, with its traceback; none is set afterwards. */
@@ -82,19 +92,26 @@ static void keep_failure(gs__py_task *self)
     } else {
         self->code = RAISED;
         self->error = error;
+        PyObject_GC_Track(self);
     }
 }
 
 static PyObject *call(gs__py_task *self)
 {
-    if (PyContext_Enter(self->context) < 0)
+    gs__spare_variables *spare = &gs__pyworker_states()->variables;
+    PyObject *snapshot = self->variables;
+    self->variables = NULL;
+    self->entered = gs__variables_enter(self->state, spare, snapshot, &self->task->ctx);
+    if (!self->entered)
         return NULL;
-    PyObject *result = NULL;
-    if (gs__py_scope_begin(self->state, &self->task->ctx) == 0)
-        result = PyObject_Call(self->fn, self->args, NULL);
+    PyObject *const *args = ((PyTupleObject *)self->args)->ob_item;
+    PyObject *result =
+        PyObject_Vectorcall(self->fn, args, (size_t)PyTuple_GET_SIZE(self->args), NULL);
     if (!result)
         keep_failure(self);
-    if (PyContext_Exit(self->context) < 0)
+    gs__variables *entered = self->entered;
+    self->entered = NULL;
+    if (gs__variables_leave(spare, entered) < 0)
         PyErr_WriteUnraisable(self->fn); /* C code that the task called left another one entered */
     return result;
 }
@@ -107,12 +124,13 @@ static void body(void *arg)
     if (result) {
         self->code = GS_OK;
         self->value = result;
+        if (PyObject_IS_GC(result))
+            PyObject_GC_Track(self);
     } else if (PyErr_Occurred()) {
         keep_failure(self);
     }
     Py_CLEAR(self->fn);
     Py_CLEAR(self->args);
-    Py_CLEAR(self->context);
 }
 
 static int run(gs_call *c)
@@ -175,8 +193,8 @@ static gs__py_task *prepare(gs__state *state, PyObject *fn, PyObject *const *arg
         return NULL;
     self->fn = Py_NewRef(called);
     self->args = tuple_of(thread ? fn : NULL, args, nargs);
-    self->context = self->args ? PyContext_CopyCurrent() : NULL;
-    if (!self->context)
+    self->variables = self->args ? gs__variables_snapshot() : NULL;
+    if (!self->variables)
         Py_CLEAR(self);
     return self;
 }
@@ -246,6 +264,10 @@ int gs__py_pytask_exec(PyObject *module, gs__state *state)
 #else
     const char *how = "swap";
 #endif
+    state->trace_hook = PyUnicode_InternFromString("_trace_hook");
+    state->profile_hook = PyUnicode_InternFromString("_profile_hook");
+    if (!state->trace_hook || !state->profile_hook)
+        return -1;
     state->task_var = PyContextVar_New("pygostop.task", NULL);
     if (!state->task_var || PyModule_AddObjectRef(module, "_task_var", state->task_var) < 0)
         return -1;

@@ -66,6 +66,7 @@ static void before_idle(gs__worker *w)
 {
     gs__pystates *states = w->bindings;
     gs__pystate_load(states, states->own);
+    gs__variables_release(&states->variables);
     gs__py_drops_run();
     PyEval_SaveThread();
 }

@@ -19,6 +19,7 @@
  * It is C, and not a Python class, because a signal's handler may raise between the bytecodes of
  * __enter__ and the block: the Scope would stay open for ever. */
 #include "py_ctx.h"
+#include "py_task.h"
 #include "pyworker.h"
 #include "running.h"
 
@@ -36,7 +37,7 @@ typedef struct scope {
     PyObject_HEAD
     PyObject *context;  /* the Context that it was made for; OF_TASK: see context_of */
     PyObject *in_force; /* `context`, or its merge with what is in force outside; else NULL */
-    gs_ctx *ctx;        /* of `in_force`; OF_TASK: the task's, referenced; NULL: not entered */
+    gs_ctx *ctx;        /* of `in_force`; OF_TASK: the task's, referenced; NULL: not in force */
     PyObject *outer;    /* the Scope around it; NULL: none */
     int64_t limit;      /* of LIMIT, in nanoseconds, for its message */
     unsigned generation;
@@ -75,6 +76,10 @@ static gs_ctx *in_force_of(scope *self)
 
 gs_ctx *gs__py_scope_peek(gs__state *state)
 {
+    gs_task *task = gs__task_current();
+    if (task && task->group == &gs__py_group &&
+        gs__variables_as_entered(((gs__py_task *)task->owner)->entered))
+        return &task->ctx;
     scope *top;
     if (innermost(state, &top) < 0)
         return NULL;
@@ -215,13 +220,32 @@ static int enter(gs__state *state, scope *self)
     return token ? 0 : -1;
 }
 
-int gs__py_scope_begin(gs__state *state, gs_ctx *ctx)
+PyObject *gs__py_scope_begin(gs__state *state, gs_ctx *ctx)
 {
     scope *self = new_scope_of_task(state, ctx);
     PyObject *token = self ? PyContextVar_Set(state->scope_var, (PyObject *)self) : NULL;
+    if (!token)
+        Py_CLEAR(self);
     Py_XDECREF(token);
-    Py_XDECREF(self);
-    return token ? 0 : -1;
+    return (PyObject *)self;
+}
+
+void gs__py_scope_task_begins(PyObject *object, gs_ctx *ctx)
+{
+    scope *self = (scope *)object;
+    gs__ctx_ref(ctx);
+    self->ctx = ctx;
+    self->generation = atomic_load(&gs__generation);
+}
+
+bool gs__py_scope_task_leaves(PyObject *object, Py_ssize_t refs)
+{
+    scope *self = (scope *)object;
+    if (Py_REFCNT(self) > refs || self->context || self->cancelled)
+        return false;
+    gs__ctx_unref(self->ctx);
+    self->ctx = NULL;
+    return true;
 }
 
 static void leave(gs__state *state, scope *self)
@@ -436,7 +460,7 @@ static void dealloc(scope *self)
     Py_XDECREF(self->outer);
     Py_XDECREF(self->in_force);
     Py_XDECREF(self->context);
-    if (self->kind == OF_TASK && gs__py_generation_is_current(self->generation))
+    if (self->kind == OF_TASK && self->ctx && gs__py_generation_is_current(self->generation))
         gs__ctx_unref(self->ctx);
     type->tp_free(self);
     Py_DECREF(type);

@@ -31,7 +31,8 @@ typedef struct gs__state {
     PyTypeObject *async_type, *completions_type;               /* aio.c: AsyncOp, Completions */
     PyObject *aio;               /* aio.c: the module pygostop._aio; NULL before its first use */
     PyTypeObject *selected_type; /* select.c: Selected(index, value, ok) */
-    PyObject *gettrace, *getprofile; /* pytask.c: of threading; NULL before the first use */
+    PyObject *gettrace, *getprofile;     /* pytask.c: of threading; NULL before the first use */
+    PyObject *trace_hook, *profile_hook; /* pytask.c: the names of what they give */
     PyObject *blocking; /* pytask.c: pygostop._blocking.blocking; NULL before its first use */
     PyObject *
         task_var; /* pytask.c: the ContextVar with the Task on whose behalf a thread runs; or unset */
@@ -151,8 +152,13 @@ gs_ctx *gs__py_scope_peek(gs__state *state);
 
 /* ---- scope.c ---- */
 
-/* Puts the context of a task that begins in force, in place of what its maker had: 0 or -1. */
-int gs__py_scope_begin(gs__state *state, gs_ctx *ctx);
+/* Puts the context of a task that begins in force, in place of what its maker had. A new reference on the
+ * Scope; NULL with an exception. */
+PyObject *gs__py_scope_begin(gs__state *state, gs_ctx *ctx);
+/* Whether that Scope, whose task has ended, is known to none but `refs` references, and is a blank one now,
+ * for another task to begin with. */
+bool gs__py_scope_task_leaves(PyObject *scope, Py_ssize_t refs);
+void gs__py_scope_task_begins(PyObject *scope, gs_ctx *ctx);
 
 /* The Scope put in force for the block of something that has one, and taken off again: see scope.c. A new
  * reference; NULL with an exception. */

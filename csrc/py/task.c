@@ -22,8 +22,9 @@ static PyObject *text_of(const char *text)
 
 gs__py_task *gs__py_task_new(gs__state *state)
 {
-    gs__py_task *self = (gs__py_task *)state->task_type->tp_alloc(state->task_type, 0);
+    gs__py_task *self = PyObject_GC_New(gs__py_task, state->task_type);
     if (self) {
+        memset((char *)self + sizeof self->ob_base, 0, sizeof *self - sizeof self->ob_base);
         self->state = state;
         self->generation = atomic_load(&gs__generation);
         atomic_init(&self->phase, GS__PY_TASK_OPEN);
@@ -41,10 +42,12 @@ static PyObject *new_handle(gs__state *state, gs_task *task)
         return handle;
     }
     gs__py_task *self = gs__py_task_new(state);
-    if (self)
+    if (self) {
         self->task = task;
-    else
+        PyObject_GC_Track(self);
+    } else {
         gs__task_unref(task);
+    }
     return (PyObject *)self;
 }
 
@@ -73,10 +76,12 @@ static void run_callbacks_later(gs__py_job *job)
     Py_DECREF(self);
 }
 
-/* On the thread that ended the task, without the GIL. */
+/* On the thread that ended the task, without the GIL where that is a C task. */
 static void on_end(gs__task_hook *hook)
 {
     gs__py_task *self = gs__container(hook, gs__py_task, hook);
+    if (self->fn && !self->task->started)
+        PyObject_GC_Track(self); /* a Python task that never began: what it was to call is still its own */
     if (atomic_exchange(&self->phase, GS__PY_TASK_ENDED) == GS__PY_TASK_CALLBACKS &&
         gs__py_dispatch_job(&self->job) == GS_OK)
         return;
@@ -419,7 +424,7 @@ static int task_traverse(gs__py_task *self, visitproc visit, void *arg)
     Py_VISIT(self->error);
     Py_VISIT(self->fn);
     Py_VISIT(self->args);
-    Py_VISIT(self->context);
+    Py_VISIT(self->variables);
     Py_VISIT(self->future);
     return 0;
 }
@@ -431,7 +436,7 @@ static int task_clear(gs__py_task *self)
     Py_CLEAR(self->error);
     Py_CLEAR(self->fn);
     Py_CLEAR(self->args);
-    Py_CLEAR(self->context);
+    Py_CLEAR(self->variables);
     Py_CLEAR(self->future);
     return 0;
 }

@@ -10,12 +10,14 @@ PyObject *gs__py_call_unscoped(gs__state *state, PyObject *function, PyObject *a
         return NULL;
     }
     PyObject *result = NULL;
-    if (gs__py_scope_begin(state, gs__ctx_background()) == 0)
+    PyObject *scope = gs__py_scope_begin(state, gs__ctx_background());
+    if (scope)
         result = arg ? PyObject_CallOneArg(function, arg) : PyObject_CallNoArgs(function);
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     PyContext_Exit(context);
     PyErr_Restore(type, value, traceback);
+    Py_XDECREF(scope);
     Py_DECREF(context);
     return result;
 }
