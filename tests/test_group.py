@@ -557,6 +557,7 @@ def test_a_second_ctrl_c_names_the_tasks_that_still_run_and_raises_at_once(run_p
                 time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGINT)
             group.ctx.done.recv_ok()  # the first one has arrived
+            time.sleep(0.3)
             os.kill(os.getpid(), signal.SIGINT)
 
         try:
