@@ -5,9 +5,9 @@ import pygostop as gs
 from pygostop import tasks
 
 ch = gs.Chan(6, str)
-producer = gs.go(tasks.repeat, ch, "脑子进煎鱼了", 0.05)
+producer = gs.go(tasks.repeat, ch, "脑子进煎鱼了", 0.01)
 consumer = gs.go(list, gs.Chan(), name="consumer")
-gs.sleep(0.6)
+gs.sleep(1)
 print("leaked: ", producer)  # it has filled the channel, and is parked in a send that never ends
 print("leaked: ", consumer)
 print("channel:", ch)
