@@ -80,7 +80,7 @@ static void run_callbacks_later(gs__py_job *job)
 static void on_end(gs__task_hook *hook)
 {
     gs__py_task *self = gs__container(hook, gs__py_task, hook);
-    if (self->fn && !self->task->started)
+    if (self->fn)
         PyObject_GC_Track(self); /* a Python task that never began: what it was to call is still its own */
     if (atomic_exchange(&self->phase, GS__PY_TASK_ENDED) == GS__PY_TASK_CALLBACKS &&
         gs__py_dispatch_job(&self->job) == GS_OK)
