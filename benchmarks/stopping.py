@@ -105,7 +105,8 @@ def main() -> int:
 
     rows: list[dict[str, object]] = []
     print("| cancel to the task's end, µs | p50 | p99 | most |\n|---|---|---|---|")
-    for asker, measure in (("another task asks, and joins", from_task), ("a Python thread asks, and waits", from_thread)):
+    askers = {"another task asks, and joins": from_task, "a Python thread asks, and waits": from_thread}
+    for asker, measure in askers.items():
         for name in NAMES:
             took = sorted(ns / 1000 for ns in measure(*loops[name], cancels))
             p50, p99 = statistics.median(took), took[len(took) * 99 // 100]
