@@ -656,3 +656,11 @@ def test_contexts_work_across_threads_and_event_loops_at_once() -> None:
     for thread in threads:
         thread.join()
     assert out == [gs.Cancelled] * 5
+
+
+def test_a_time_that_has_run_out_at_once_is_a_deadline_too():
+    before = time.monotonic()
+    ctx, _ = gs.with_timeout(gs.background(), 0)
+    with gs.timeout(0) as scope:
+        deadlines = ctx.deadline, scope.deadline
+    assert all(before <= deadline <= time.monotonic() for deadline in deadlines)

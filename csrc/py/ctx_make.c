@@ -143,7 +143,8 @@ static PyObject *with_timeout(PyObject *module, PyObject *const *args, Py_ssize_
     gs_ctx *parent = gs__py_ctx_arg(state, given[0], "with_timeout() parent");
     if (!parent || gs__py_deadline(given[1], "with_timeout() seconds", &deadline) < 0)
         return NULL;
-    return pair_of(state, gs__ctx_with_deadline(parent, deadline));
+    /* 0 is "at once" of a wait; what a context shows is a time. */
+    return pair_of(state, gs__ctx_with_deadline(parent, deadline ? deadline : gs__now()));
 }
 
 /* A point on the monotonic clock is one in the past where it is negative, unlike a timeout. */

@@ -153,7 +153,8 @@ static PyObject *limited(PyObject *module, PyObject *seconds, const char *what, 
     gs_ctx *parent = gs__py_scope(state);
     if (!parent)
         return NULL;
-    PyObject *self = scope_of(state, gs__ctx_with_deadline(parent, deadline), kind, limit);
+    PyObject *self = scope_of(state, gs__ctx_with_deadline(parent, deadline ? deadline : gs__now()),
+                              kind, limit);
     gs__ctx_unref(parent);
     return self;
 }

@@ -15,11 +15,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { TASKS = 3, THREADS = 2, CLIENTS = TASKS + THREADS, OPS = 7, CHANNELS = 2, CONTEXTS = 3 };
+enum {
+    TASKS = 3,
+    THREADS = 2,
+    CLIENTS = TASKS + THREADS,
+    OPS = 7,
+    CHANNELS = 2,
+    CONTEXTS = 3,
+    CASES = 4
+};
 
 typedef struct op {
     long called, returned;
     const char *name;
+    char cases[32]; /* the name of a select */
     long a, b, code, value;
 } op;
 
@@ -66,18 +75,32 @@ static void cancel(op *o, gs_ctx *ctx, long number)
     gs__cause_unref(cause);
 }
 
-/* Receives from the first channel, sends on the second, or sees the context done. */
-static void choose(op *o, history *h, gs_ctx *ctx, int64_t deadline)
+/* A select over some of the channels, sending and receiving, the same one more than once too, and a context.
+ * Its name tells its cases, as "select:r0s1c2". One number is sent by whichever case sends. */
+static void choose(client *c, op *o, int64_t deadline)
 {
+    history *h = c->history;
     int64_t received = 0, to_send = o->b;
-    gs__select_case cases[] = {
-        {.kind = GS__CASE_RECV, .on.chan = h->channels[0], .item = &received},
-        {.kind = GS__CASE_SEND, .on.chan = h->channels[1], .item = &to_send},
-        {.kind = GS__CASE_CTX, .on.ctx = ctx},
-    };
-    o->code = gs__select(cases, 3, NULL, deadline);
-    o->value = o->code == 0 && cases[0].ok ? received : -1;
-    if (o->code == 1 && !cases[1].ok)
+    gs__select_case cases[CASES];
+    int n = 1 + (int)random_of(c, CASES);
+    char *name = o->cases + sprintf(o->cases, "select:");
+    for (int i = 0; i < n; i++) {
+        unsigned kind = random_of(c, 5), on = random_of(c, kind == 4 ? CONTEXTS : CHANNELS);
+        name += sprintf(name, "%c%u", kind == 4 ? 'c' : kind < 2 ? 'r' : 's', on);
+        if (kind == 4)
+            cases[i] = (gs__select_case){.kind = GS__CASE_CTX, .on.ctx = h->contexts[on]};
+        else
+            cases[i] = (gs__select_case){.kind = kind < 2 ? GS__CASE_RECV : GS__CASE_SEND,
+                                         .on.chan = h->channels[on],
+                                         .item = kind < 2 ? &received : &to_send};
+    }
+    o->name = o->cases;
+    o->called = atomic_fetch_add(&h->clock, 1);
+    o->code = gs__select(cases, n, NULL, deadline);
+    o->value = -1;
+    if (o->code >= 0 && cases[o->code].kind == GS__CASE_RECV && cases[o->code].ok)
+        o->value = received;
+    else if (o->code >= 0 && cases[o->code].kind == GS__CASE_SEND && !cases[o->code].ok)
         o->code = GS_ECLOSED;
 }
 
@@ -108,9 +131,7 @@ static void operate(client *c, op *o)
         o->code = gs__chan_try_recv(h->channels[ch], &item);
         o->value = item;
     } else if (what < 17) {
-        o->name = "select";
-        o->a = node;
-        choose(o, h, h->contexts[node], what == 14 ? 0 : deadline);
+        choose(c, o, what == 14 ? 0 : deadline);
     } else if (what == 17) {
         o->name = "close";
         gs__chan_close(h->channels[ch]);

@@ -3,8 +3,12 @@
 // that had returned before it was called. The search is Porcupine's.
 //
 //	gostop-histories 1000 1 | check            status 1, and the history, where there is none
-//	gostop-histories 1000 1 | check -broken    changes one result in each history that received something; status 1
-//	                                           where as much as one of those is still explained
+//	gostop-histories 1000 1 | check -broken KIND    makes each history wrong that can be made so; status 1
+//	                                                where as much as one of those is still explained.
+//
+// KIND is value: what was received had never been sent; twice: what a select received comes out once more;
+// denied: a select that sent says that it did not; done: a select says that a context is done that nobody
+// cancelled.
 package main
 
 import (
@@ -83,21 +87,63 @@ func (s state) stopped(code, ch, scope int, sending bool) bool {
 	return false
 }
 
+// The cases of a select, as record.c names them: "select:r0s1c2".
+type selectCase struct {
+	kind byte
+	on   int
+}
+
+func (o operation) cases() []selectCase {
+	var cases []selectCase
+	text, is := strings.CutPrefix(o.name, "select:")
+	for i := 0; is && i < len(text); i += 2 {
+		cases = append(cases, selectCase{text[i], int(text[i+1] - '0')})
+	}
+	return cases
+}
+
+// The case that happened; kind 0 where none did.
+func (o operation) chosen() selectCase {
+	if cases := o.cases(); o.code >= 0 && o.code < len(cases) {
+		return cases[o.code]
+	}
+	return selectCase{}
+}
+
+// Whether a case could not go on.
+func (s state) waits(c selectCase) bool {
+	if c.kind == 'c' {
+		return s.cause[c.on] == 0
+	}
+	return s.stopped(eAgain, c.on, -1, c.kind == 's')
+}
+
 func (s state) selected(o operation) (bool, state) {
-	switch o.code {
-	case 0:
+	switch c := o.chosen(); c.kind {
+	case 'r':
 		if o.value < 0 {
-			return s.closed[0] && s.queue[0] == "", s
+			return s.closed[c.on] && s.queue[c.on] == "", s
 		}
-		return s.received(0, o.value)
-	case 1:
-		return s.sent(1, o.b)
-	case 2:
-		return s.cause[o.a] != 0, s
+		return s.received(c.on, o.value)
+	case 's':
+		return s.sent(c.on, o.b)
+	case 'c':
+		return s.cause[c.on] != 0, s
+	}
+	switch o.code {
 	case eClosed:
-		return s.closed[1], s
+		for _, c := range o.cases() {
+			if c.kind == 's' && s.closed[c.on] {
+				return true, s
+			}
+		}
 	case eAgain:
-		return s.stopped(eAgain, 0, -1, false) && s.stopped(eAgain, 1, -1, true) && s.cause[o.a] == 0, s
+		for _, c := range o.cases() {
+			if !s.waits(c) {
+				return false, s
+			}
+		}
+		return true, s
 	case eTimedout:
 		return true, s
 	}
@@ -105,6 +151,9 @@ func (s state) selected(o operation) (bool, state) {
 }
 
 func (s state) step(o operation) (bool, state) {
+	if o.cases() != nil {
+		return s.selected(o)
+	}
 	switch o.name {
 	case "send", "try_send":
 		if o.code == ok {
@@ -116,8 +165,6 @@ func (s state) step(o operation) (bool, state) {
 			return s.received(o.a, o.value)
 		}
 		return s.stopped(o.code, o.a, o.b, false), s
-	case "select":
-		return s.selected(o)
 	case "close":
 		s.closed[o.a] = true
 		return true, s
@@ -158,8 +205,8 @@ func sends(o operation) (ch, value int, yes bool) {
 	switch {
 	case (o.name == "send" || o.name == "try_send") && o.code == ok:
 		return o.a, o.b, true
-	case o.name == "select" && o.code == 1:
-		return 1, o.b, true
+	case o.chosen().kind == 's':
+		return o.chosen().on, o.b, true
 	}
 	return 0, 0, false
 }
@@ -168,8 +215,8 @@ func receives(o operation) (ch, value int, yes bool) {
 	switch {
 	case (o.name == "recv" || o.name == "try_recv") && o.code == ok:
 		return o.a, o.value, true
-	case o.name == "select" && o.code == 0 && o.value >= 0:
-		return 0, o.value, true
+	case o.chosen().kind == 'r' && o.value >= 0:
+		return o.chosen().on, o.value, true
 	}
 	return 0, 0, false
 }
@@ -221,14 +268,60 @@ func (h *history) explained() bool {
 	return false
 }
 
-// The first value that was received becomes one that was never sent.
-func (h *history) spoil() bool {
-	for i, o := range h.lines {
-		if _, _, yes := receives(o); yes {
-			h.lines[i].value += 1000000
-			return true
+func (h *history) find(fits func(operation) bool) *operation {
+	for i := range h.lines {
+		if fits(h.lines[i]) {
+			return &h.lines[i]
 		}
 	}
+	return nil
+}
+
+// Makes the history one that nothing explains; false where it has nothing for that.
+func (h *history) spoil(kind string) bool {
+	received := func(o operation) bool { _, _, yes := receives(o); return yes }
+	switch kind {
+	case "value":
+		o := h.find(received)
+		if o != nil {
+			o.value += 1000000
+		}
+		return o != nil
+	case "twice":
+		o := h.find(func(o operation) bool { return received(o) && o.cases() != nil })
+		again := h.find(func(o operation) bool { return o.name == "recv" && o.code != ok })
+		if o == nil || again == nil {
+			return false
+		}
+		again.a, again.code, again.value = o.chosen().on, ok, o.value
+		return true
+	case "denied":
+		o := h.find(func(o operation) bool {
+			return o.chosen().kind == 's' && h.find(func(by operation) bool {
+				_, value, yes := receives(by)
+				return yes && value == o.b
+			}) != nil
+		})
+		if o != nil {
+			o.code = eTimedout
+		}
+		return o != nil
+	case "done":
+		if h.find(func(o operation) bool { return o.name == "cancel" }) != nil {
+			return false
+		}
+		for i := range h.lines {
+			for k, c := range h.lines[i].cases() {
+				if c.kind == 'c' && h.lines[i].code == eTimedout {
+					h.lines[i].code = k
+					return true
+				}
+			}
+		}
+		return false
+	}
+	fmt.Fprintf(os.Stderr, "check: -broken %s: it is value, twice, denied or done\n", kind)
+	os.Exit(2)
 	return false
 }
 
@@ -248,19 +341,24 @@ func (h *history) add(line string) {
 }
 
 func main() {
-	broken := flag.Bool("broken", false, "spoil each history, which must be noticed")
+	broken := flag.String("broken", "", "how to spoil each history, which must be noticed")
 	flag.Parse()
 	checked, results := 0, map[string]int{}
 	finish := func(h *history) {
-		if h == nil || (*broken && !h.spoil()) {
+		if h == nil || (*broken != "" && !h.spoil(*broken)) {
 			return
 		}
 		checked++
 		for _, o := range h.lines {
-			results[o.name+" "+strconv.Itoa(o.code)]++
+			name, _, isSelect := strings.Cut(o.name, ":")
+			if c := o.chosen(); isSelect && c.kind != 0 {
+				results[name+" "+string(c.kind)]++
+			} else {
+				results[name+" "+strconv.Itoa(o.code)]++
+			}
 		}
-		if h.explained() == *broken {
-			fmt.Printf("check: history %d, capacities %v: explained is %v\n", checked, h.capacity, *broken)
+		if h.explained() == (*broken != "") {
+			fmt.Printf("check: history %d, capacities %v: explained is %v\n", checked, h.capacity, *broken != "")
 			for _, o := range h.lines {
 				fmt.Println(o.line)
 			}
@@ -284,8 +382,8 @@ func main() {
 		os.Exit(2)
 	}
 	verdict := "explained"
-	if *broken {
-		verdict = "spoilt, and noticed"
+	if *broken != "" {
+		verdict = "spoilt (" + *broken + "), and noticed"
 	}
 	fmt.Printf("check: %d histories, all %s; %d kinds of results\n", checked, verdict, len(results))
 }
