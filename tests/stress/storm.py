@@ -199,7 +199,8 @@ class Round:
                 for _ in range(4):
                     group.go(guarded_by_lock)
             try:
-                with gs.Group() as group:
+                # Shielded: a cancel from outside passes over failures, which are then nobody's.
+                with gs.shield(), gs.Group() as group:
                     group.go(gs.sleep, None)
                     group.go(fail)
             except* KeyError:
