@@ -31,17 +31,15 @@ static void pass_free(void *ctx, void *block)
     a->free(a->ctx, block);
 }
 
-/* _fail(function, n, once): calls function() with the allocation after n more failing, and each later one
- * unless once. Gives what was left of the count, more than 0 where it had not come to that, and the
+/* _fail(function, n): calls function() with the allocation after n more failing. Gives what was left of the count, more than 0 where it had not come to that, and the
  * exception or None. */
 static PyObject *fail(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *function, *type, *value, *traceback;
     long n;
-    int once;
-    if (!PyArg_ParseTuple(args, "Olp:_fail", &function, &n, &once))
+    if (!PyArg_ParseTuple(args, "Ol:_fail", &function, &n))
         return NULL;
-    (void)(once ? gs__fail_at(n) : gs__fail_after(n));
+    gs__fail_at(n);
     Py_XDECREF(PyObject_CallNoArgs(function));
     long left = gs__fail_after(-1);
     PyErr_Fetch(&type, &value, &traceback);
