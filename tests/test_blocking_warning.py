@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+import types
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 import pygostop as gs
+from pygostop import _late
 from support import WAIT, eventually
 
 LIMIT = 0.05  # seconds
@@ -59,6 +61,16 @@ def beside_a_waiting_task(block: Callable[[], object], done: Callable[[], bool])
         group.go(blocks, name="the blocker")
         begun.recv(WAIT)
     assert eventually(done)
+
+
+def test_a_frame_between_two_lines_is_named_by_its_functions_first(said: list[warnings.WarningMessage]) -> None:
+    code = (lambda: sys._getframe()).__code__.replace(co_linetable=b"")
+    frame = types.FunctionType(code, globals())()
+    assert frame.f_lineno is None
+    task = gs.go(int)
+    task.result()
+    _late.warn(frame, task)
+    assert [one.lineno for one in said] == [code.co_firstlineno]
 
 
 def test_it_names_the_line_and_the_task(said: list[warnings.WarningMessage]) -> None:

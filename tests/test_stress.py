@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from pygostop import _core
 from support import HERE
 
 
@@ -20,6 +21,28 @@ def test_a_storm_accounts_for_every_value() -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "all accounted for" in done.stdout
+
+
+def test_a_soak_is_flat() -> None:
+    """The short form: long enough to see descriptors and threads grow, and leaks by the value."""
+    done = subprocess.run(
+        [sys.executable, "-P", str(HERE / "stress" / "storm.py"), *("--soak", "--seconds", "10", "--memory", "16")],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not hasattr(_core, "_fail"), reason="needs a build with GS_FAULTS")
+def test_every_allocation_that_fails_is_a_memory_error_and_no_more() -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", str(HERE / "stress" / "faults.py")],
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("what", ["signal", "fork", "exit"])

@@ -5,6 +5,10 @@
 #include <pthread.h>
 #include <string.h>
 
+#ifdef GS__VALGRIND
+#include <valgrind/memcheck.h>
+#endif
+
 #ifdef GS__TSAN
 void *__tsan_get_current_fiber(void);
 void *__tsan_create_fiber(unsigned flags);
@@ -79,6 +83,9 @@ void gs__coro_init_below(gs__coro *coro, gs__stack stack, size_t above, void (*e
     coro->bottom = usable;
     coro->size = (size_t)(stack.bottom + stack.size - usable);
 #endif
+#ifdef GS__VALGRIND
+    coro->valgrind = VALGRIND_STACK_REGISTER(usable, stack.bottom + stack.size - 1);
+#endif
 }
 
 gs__stack gs__coro_fini(gs__coro *coro)
@@ -91,6 +98,12 @@ gs__stack gs__coro_fini(gs__coro *coro)
 #ifdef GS__ASAN
     /* A stack that was abandoned leaves its frames' red zones behind. */
     __asan_unpoison_memory_region(coro->bottom, coro->size);
+#endif
+#ifdef GS__VALGRIND
+    /* So does what lay below the stack pointer; the next task may begin further down. */
+    size_t guard = gs__stack_guard_size(stack.size);
+    VALGRIND_STACK_DEREGISTER(coro->valgrind);
+    VALGRIND_MAKE_MEM_UNDEFINED(stack.bottom + guard, stack.size - guard);
 #endif
     coro->stack.bottom = NULL;
     coro->sp = NULL;

@@ -29,6 +29,9 @@ typedef struct gs__coro {
     const void *bottom; /* of the stack it runs on, for a thread's own */
     size_t size;
 #endif
+#ifdef GS__VALGRIND
+    unsigned valgrind; /* how Valgrind calls the stack */
+#endif
 } gs__coro;
 
 /* The coroutine that is the calling thread itself. */

@@ -47,6 +47,9 @@ static int module_exec(PyObject *module)
         gs__py_select_exec, gs__py_aio_exec,     gs__py_task_exec,      gs__py_ctask_exec,
         gs__py_pytask_exec, gs__py_group_exec,   gs__py_semaphore_exec, gs__py_wait_group_exec,
         gs__py_clock_exec,  gs__py_runtime_exec, gs__py_library_exec,
+#ifdef GS_FAULTS
+        gs__py_faults_exec,
+#endif
     };
     if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
         PyErr_SetString(PyExc_ImportError, "pygostop works in the main interpreter only");

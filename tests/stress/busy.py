@@ -3,7 +3,7 @@
     python tests/stress/busy.py WHAT SEED SPAN
 
 WHAT is signal, fork or exit; what happens of its own doing happens within SPAN seconds. It says "ready"
-when the moment may come, and "accounted" where every value was, after the moment.
+when the moment may come, with how it will leave, and "accounted" where every value was, after the moment.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from storm import Round
 HANGS = 100.0  # seconds: long after anything has ended; every stack is printed on SIGUSR2
 
 
-def ready() -> None:
+def ready(how: str = "") -> None:
     faulthandler.register(signal.SIGUSR2)
-    print("ready", flush=True)
+    print("ready", how, flush=True)
 
 
 def accounted() -> None:
@@ -160,6 +160,7 @@ def in_blocks(rng: random.Random, one: Round) -> Iterator[None]:
         with gs.Group() as group:
             one.victims(group)
             yield
+            group.cancel("the end")  # nobody else ends them
     elif which == 3:
         with gs.cancel_scope(), gs.Ticker(0.001):
             yield
@@ -181,8 +182,7 @@ def leave_somewhere(one: Round, rng: random.Random, span: float) -> None:
     delay = rng.uniform(0, span)
     how = rng.choice(["sys.exit", "kill", "end", "exception"])
     gs.configure(grace=HANGS)
-    ready()
-    print(how, flush=True)
+    ready(how)
     seed = rng.randrange(1 << 30)
     for work in (
         lambda: one.send(range(1 << 40), seed),
