@@ -208,7 +208,10 @@ def run(command: Sequence[str], seconds: float, **options) -> subprocess.Complet
         out, err = process.communicate(timeout=seconds)
     except BaseException as error:
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        try:
+            process.communicate(timeout=5)
+        except subprocess.TimeoutExpired:
+            pass  # one that left the group holds the pipe open
         if isinstance(error, subprocess.TimeoutExpired):
             raise Hangs(f"did not end within {seconds:g} s") from None
         raise
