@@ -1,9 +1,10 @@
-"""What the README claims about speed is what was measured, and recorded in the tree."""
+"""The benchmarks: the README claims what was recorded, a side that goes wrong costs its own cell, the guard fails."""
 
 from __future__ import annotations
 
 import importlib
 import json
+import math
 import pathlib
 import sys
 
@@ -115,3 +116,13 @@ fn=(3) row
 @pytest.mark.parametrize("now, fine", [(104, True), (106, False), (50, True)])
 def test_guard_fails_above_its_tolerance(benchmarks, now, fine):
     assert benchmarks("guard").judge(now, 100.0)[1] is fine
+
+
+SHAPES = {"linear": lambda n: 5.0, "by its logarithm": lambda n: math.log2(n), "square": lambda n: 0.01 * n}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_growth_names_what_is_superlinear(benchmarks, shape):
+    growth = benchmarks("growth")
+    curve = [(float(size), SHAPES[shape](size)) for size in growth.SIZES]
+    assert growth.cells(growth.ROWS[0], 1, curve)[-1] == ("SUPERLINEAR" if shape == "square" else "linear")
