@@ -135,7 +135,6 @@ class Suite:
     """Rows that the same programs have. A subclass says what they are and how a side does one."""
 
     name: str
-    title: str
     rows: Sequence[Row]
 
     def __init__(self, quick: bool) -> None:

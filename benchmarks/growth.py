@@ -109,8 +109,8 @@ def main() -> int:
     BUILD.mkdir(parents=True, exist_ok=True)
     try:
         program = build_core()
-    except CannotRun as reason:
-        print(reason, file=sys.stderr)
+    except CannotRun as error:
+        print(error, file=sys.stderr)
         return 1
     workers = [count for count in ((1,) if options.quick else (1, 2)) if count <= (os.cpu_count() or 1)]
     lines: list[tuple[str, ...]] = [("work", "many", "workers", "sizes", "one costs", "slope", "")]

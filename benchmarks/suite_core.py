@@ -134,7 +134,6 @@ def library_version(name: str) -> str:
 
 class CoreSuite(Suite):
     name = "core"
-    title = "The core: C tasks, goroutines, coroutines of C libraries"
     rows = ROWS
 
     def prepare(self) -> None:

@@ -48,7 +48,6 @@ ROWS = [
 
 class ProgramsSuite(Suite):
     name = "programs"
-    title = "Whole programs"
     rows = ROWS
 
     def __init__(self, quick: bool) -> None:

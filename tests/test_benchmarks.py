@@ -28,7 +28,8 @@ def benchmarks(monkeypatch):
 def test_readmes_claims_are_the_recorded_results(benchmarks):
     found = json.loads(RESULTS.read_text(encoding="utf-8"))
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert benchmarks("readme").rewritten(readme, found) == readme, "run python benchmarks/readme.py benchmarks/results.json"
+    again = "run python benchmarks/readme.py benchmarks/results.json"
+    assert benchmarks("readme").rewritten(readme, found) == readme, again
 
 
 def test_readmes_chart_is_of_the_recorded_results(benchmarks):
