@@ -119,11 +119,22 @@ def test_guard_fails_above_its_tolerance(benchmarks, now, fine):
     assert benchmarks("guard").judge(now, 100.0)[1] is fine
 
 
-SHAPES = {"linear": lambda n: 5.0, "by its logarithm": lambda n: math.log2(n), "square": lambda n: 0.01 * n}
+SHAPES = {
+    "linear": lambda n: 5.0,
+    "linear, but for a step": lambda n: 5.0 if n < 100_000 else 50.0,
+    "SUPERLINEAR": lambda n: 0.01 * n,
+}
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_growth_names_what_is_superlinear(benchmarks, shape):
     growth = benchmarks("growth")
     curve = [(float(size), SHAPES[shape](size)) for size in growth.SIZES]
-    assert growth.cells(growth.ROWS[0], 1, curve)[-1] == ("SUPERLINEAR" if shape == "square" else "linear")
+    assert growth.verdict(curve, growth.ROWS[0]) == shape
+
+
+def test_growth_takes_a_heap_beside_its_logarithm(benchmarks):
+    growth = benchmarks("growth")
+    timers = next(row for row in growth.ROWS if row.heap)
+    curve = [(float(size), math.log2(size)) for size in growth.SIZES]
+    assert growth.slope(curve, timers) == pytest.approx(1)
