@@ -135,7 +135,6 @@ class Suite:
     """Rows that the same programs have. A subclass says what they are and how a side does one."""
 
     name: str
-    title: str
     rows: Sequence[Row]
 
     def __init__(self, quick: bool) -> None:
@@ -208,7 +207,10 @@ def run(command: Sequence[str], seconds: float, **options) -> subprocess.Complet
         out, err = process.communicate(timeout=seconds)
     except BaseException as error:
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        try:
+            process.communicate(timeout=5)
+        except subprocess.TimeoutExpired:
+            pass  # one that left the group holds the pipe open
         if isinstance(error, subprocess.TimeoutExpired):
             raise Hangs(f"did not end within {seconds:g} s") from None
         raise

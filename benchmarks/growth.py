@@ -3,9 +3,9 @@
 python benchmarks/growth.py [--quick] [--json FILE] [--chart FILE.svg] [--rows ROW ...]
 
 The time is the processor's, of all threads, so that what else runs on the machine does not count. The slope is
-that of the whole cost against the size, both logarithmic, from the size given on: 1 is linear. Tasks, stacks and
-contexts that fit no cache cost more each, and the heap of timers costs its logarithm, so that up to 1.25 is
-called linear; what is above is named. The exit status is 1 where a row could not run.
+that of the whole cost against the size, both logarithmic: 1 is linear. What fits no cache any more costs more each,
+so that up to 1.25 is called linear, and what rises at one size, and no further, a step; the cost of the heap of
+timers is taken beside its logarithm. What goes on rising is named. The exit status is 1 where a row could not run.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Row:
     title: str
     thing: str  # what there are so many of
     sizes: tuple[int, ...] = SIZES
+    heap: bool = False  # one costs the logarithm of how many there are
 
     @property
     def unit(self) -> str:
@@ -56,17 +57,26 @@ ROWS = [
     Row("grow_ctx_depth", "make a chain, cancel its root", "contexts"),
     Row("grow_ctx_width", "make children, cancel their parent", "contexts"),
     Row("grow_ctx_each", "make children, cancel each", "contexts"),
-    Row("grow_timers", "make with deadlines, cancel each", "timers", SIZES[1:]),
-    Row("grow_sleepers", "start, sleep, join", "timers, and their tasks", SIZES[1:]),
+    Row("grow_timers", "make with deadlines, cancel each", "timers", SIZES[1:], heap=True),
+    Row("grow_sleepers", "start, sleep, join", "timers, and their tasks", SIZES[1:], heap=True),
 ]
 
 Curve = list[tuple[float, float]]  # of size, and cost of one
 
 
-def slope(curve: Curve) -> float | None:
+def slope(curve: Curve, row: Row) -> float | None:
     """Of the whole cost, by least squares over the logarithms."""
-    points = [(math.log(size), math.log(size * cost)) for size, cost in curve if cost > 0]
-    return statistics.linear_regression(*zip(*points)).slope if len(points) > 2 else None
+    points = [(math.log(size), math.log(size * cost / (math.log2(size) if row.heap else 1)))
+              for size, cost in curve if cost > 0]
+    return statistics.linear_regression(*zip(*points)).slope if len(points) > 1 else None
+
+
+def verdict(curve: Curve, row: Row) -> str:
+    if len(curve) < 3 or (found := slope(curve, row)) is None:
+        return NONE
+    if found <= LINEAR:
+        return "linear"
+    return "SUPERLINEAR" if (slope(curve[-2:], row) or 0) > LINEAR else "linear, but for a step"
 
 
 def measure(program: pathlib.Path, row: Row, workers: int, most: int) -> tuple[Curve, str]:
@@ -89,12 +99,11 @@ def measure(program: pathlib.Path, row: Row, workers: int, most: int) -> tuple[C
 
 
 def cells(row: Row, workers: int, curve: Curve) -> tuple[str, ...]:
-    found = slope(curve)
+    found = slope(curve, row)
     costs = dict(curve)
     shown = [number(costs[size], row.unit) if size in costs else NONE for size in row.sizes]
-    verdict = NONE if found is None else "linear" if found <= LINEAR else "SUPERLINEAR"
     return (row.title, row.thing, str(workers), f"{row.sizes[0]:,} … {int(curve[-1][0]):,}" if curve else NONE,
-            "  ".join(shown), NONE if found is None else f"{found:.2f}", verdict)
+            "  ".join(shown), NONE if found is None else f"{found:.2f}", verdict(curve, row))
 
 
 def main() -> int:
@@ -109,8 +118,8 @@ def main() -> int:
     BUILD.mkdir(parents=True, exist_ok=True)
     try:
         program = build_core()
-    except CannotRun as reason:
-        print(reason, file=sys.stderr)
+    except CannotRun as error:
+        print(error, file=sys.stderr)
         return 1
     workers = [count for count in ((1,) if options.quick else (1, 2)) if count <= (os.cpu_count() or 1)]
     lines: list[tuple[str, ...]] = [("work", "many", "workers", "sizes", "one costs", "slope", "")]
@@ -121,7 +130,7 @@ def main() -> int:
             curve, reason = measure(program, row, count, 10_000 if options.quick else SIZES[-1])
             lines.append(cells(row, count, curve))
             found.append({"row": row.name, "title": row.title, "thing": row.thing, "unit": row.unit,
-                          "workers": count, "curve": curve, "slope": slope(curve), "reason": reason})
+                          "workers": count, "curve": curve, "slope": slope(curve, row), "reason": reason})
             if reason:
                 reasons.append(f"{row.title}: {reason}")
             panels.setdefault(f"{row.title} ({row.unit} each)", {})[f"{count} worker{'s' * (count > 1)}"] = curve

@@ -16,6 +16,7 @@ the counts are printed and compared with nothing.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import pathlib
@@ -25,6 +26,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from common import BENCHMARKS, BUILD, OURS, CannotRun, last_words, run, say_progress
@@ -124,6 +126,19 @@ def count_python(python: str, one: Count, folder: str) -> float:
     return (counts[1] - counts[0]) / (one.operations[1] - one.operations[0])
 
 
+def wanted(rows: list[Count], names: list[str] | None) -> list[Count]:
+    return [one for one in rows if not names or one.row in names]
+
+
+def installed() -> str:
+    """The interpreter of an environment with this checkout in it."""
+    python = environment()
+    python.install([OURS])
+    if OURS in python.missing:
+        raise CannotRun(f"pygostop {python.missing[OURS]}")
+    return str(python.python)
+
+
 # ---- the record ----
 
 
@@ -163,21 +178,18 @@ def main() -> int:
     well = True
     try:
         cc = compiler()
-        program = build_core()
-        sides = [("core", CORE, lambda one: count_core(program, one, folder))]
-        python = environment()
-        python.install([OURS])
-        if OURS in python.missing:
-            raise CannotRun(f"pygostop {python.missing[OURS]}")
-        version = "Python {}.{}".format(*sys.version_info)
-        sides.append((version, PYTHON, lambda one: count_python(str(python.python), one, folder)))
+        core, python = wanted(CORE, options.rows), wanted(PYTHON, options.rows)
+        sides: list[tuple[str, list[Count], Callable[[Count, str], float]]] = []
+        if core:
+            sides.append(("core", core, functools.partial(count_core, build_core())))
+        if python:
+            version = "Python {}.{}".format(*sys.version_info)
+            sides.append((version, python, functools.partial(count_python, installed())))
         with tempfile.TemporaryDirectory() as folder:
             for side, rows, counting in sides:
                 for one in rows:
-                    if options.rows and one.row not in options.rows:
-                        continue
                     say_progress(f"{side}: {one.name}")
-                    instructions = round(counting(one), 1)
+                    instructions = round(counting(one, folder), 1)
                     counted.setdefault(side, {})[one.row] = instructions
                     before = record.get(cc, {}).get(side, {}).get(one.row)
                     words, fine = judge(instructions, before)

@@ -10,6 +10,8 @@ import argparse
 import json
 import pathlib
 import sys
+import textwrap
+from typing import Any
 
 import table
 from chart import chart
@@ -18,7 +20,8 @@ from common import BUSY, OURS, ROOT, Result
 README = ROOT / "README.md"
 CHART = ROOT / "docs" / "speed.svg"
 BEGIN, END = "<!-- benchmarks/readme.py writes from here -->", "<!-- to here -->"
-HEAD = ("work", "workers", "pygostop", "beside", "ratio", "target")
+HEAD = ("work", "workers", "pygostop", "the other", "ratio", "target")
+WIDTH = 110  # of the README's lines
 MARKS = {True: "reached", False: "**missed**"}
 
 
@@ -32,18 +35,19 @@ def cells(result: Result) -> tuple[str, ...]:
             table.ratio(result.ratio()), target)
 
 
-def introduction(found: dict) -> str:
+def introduction(found: dict[str, Any]) -> str:
     here = found["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in here["versions"].items() if name != OURS)
-    busy = (f" Something else kept the machine busy (load {here['load']:.1f}): the figures are rough."
-            if here["load"] > BUSY else "")
-    return (f"One run of `python benchmarks/run.py` on {here['date']}: {here['processor']}, {here['cores']} cores, Linux "
-            f"{here['kernel']}, {here['compiler']}, Python {here['python']}; {versions}. Medians; the ratio is pygostop's "
-            "time in parts of the other's, so below 1 is faster; \"beside\" is who the target names, without one the "
-            f"fastest other. All sides, spreads and samples are in [results.json](benchmarks/results.json).{busy}")
+    words = (f"One run of `python benchmarks/run.py` on {here['date']}: {here['processor']}, {here['cores']} cores, "
+             f"Linux {here['kernel']}, {here['compiler']}, Python {here['python']}; {versions}. Medians; the ratio is "
+             "pygostop's time in parts of the other's, so below 1 is faster; the other is who the target names, without one the "
+             "fastest. All sides, spreads and samples are in [results.json](benchmarks/results.json).")
+    if here["load"] > BUSY:
+        words += f" Something else kept the machine busy (load {here['load']:.1f}): the figures are rough."
+    return textwrap.fill(words, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
-def section(found: dict) -> str:
+def section(found: dict[str, Any]) -> str:
     results = [Result.from_json(row) for row in found["rows"]]
     measured = [result for result in results if result.median(OURS) is not None]
     lines = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
@@ -53,7 +57,7 @@ def section(found: dict) -> str:
                       *lines, END])
 
 
-def rewritten(readme: str, found: dict) -> str:
+def rewritten(readme: str, found: dict[str, Any]) -> str:
     begin, end = readme.find(BEGIN), readme.find(END)
     if begin < 0 or end < begin:
         raise ValueError(f"{README.name} has no lines \"{BEGIN}\" and, after it, \"{END}\"")

@@ -125,9 +125,15 @@ def build_library(name: str, header: str) -> pathlib.Path:
     return program
 
 
+def library_version(name: str) -> str:
+    """As pkg-config knows it, if it does."""
+    if not shutil.which("pkg-config"):
+        return ""
+    return run(["pkg-config", "--silence-errors", "--modversion", name], 20).stdout.strip()
+
+
 class CoreSuite(Suite):
     name = "core"
-    title = "The core: C tasks, goroutines, coroutines of C libraries"
     rows = ROWS
 
     def prepare(self) -> None:
@@ -145,7 +151,7 @@ class CoreSuite(Suite):
             self.missing[FLOOR] = self.missing[OURS]
 
     def versions(self) -> dict[str, str]:
-        found = {GO: go_version()}
+        found = {GO: go_version(), LIBDILL: library_version(LIBDILL), NECO: library_version(NECO)}
         return {side: version for side, version in found.items() if version and side in self.programs}
 
     def groups(self, rows: Sequence[Row]) -> list[list[Row]]:

@@ -42,14 +42,12 @@ ROWS = [
     ProgramRow(name="digest", title="Program: CRC-32 of 1,000 files of 64 KiB, by 4", size=1_000, go="digest",
                each=False, note="pygostop: tasks.walk and tasks.crc32 in C; Python's others sum in threads"),
     ProgramRow(name="ping_pong", title="Program: 10,000 round trips of asyncio and a C task", size=10_000,
-               go="round_trip", among=(OURS, ASYNCIO, GO),
-               note="asyncio: with a thread in the C task's place; Go: two goroutines"),
+               among=(OURS, ASYNCIO), note="asyncio: with a thread in the C task's place"),
 ]
 
 
 class ProgramsSuite(Suite):
     name = "programs"
-    title = "Whole programs"
     rows = ROWS
 
     def __init__(self, quick: bool) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import os
-import pathlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -157,7 +156,6 @@ def first_error(text: str) -> str:
 
 class PythonSuite(Suite):
     name = "python"
-    title = "Python tasks"
     rows = ROWS
 
     def __init__(self, quick: bool) -> None:

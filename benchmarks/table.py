@@ -34,7 +34,7 @@ def wanted(target: Target | None, unit: str) -> str:
         return NONE
     if not target.of:
         return f"≤ {number(target.at_most, unit)}"
-    return f"≤ {target.at_most:.3g} × {', '.join(target.of)}"
+    return f"≤ {target.at_most:.2g} × {', '.join(target.of)}"
 
 
 def verdict(result: Result) -> str:

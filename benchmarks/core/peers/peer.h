@@ -21,7 +21,6 @@ typedef struct peer_row {
 
 static long peer_scale;
 static int peer_samples;
-static const char *peer_name;
 
 /* Where `ok` is false, ends the program: `what` was expected of this row. */
 static void expect(bool ok, const char *what)
@@ -88,10 +87,8 @@ static void (*peer_find(int argc, char **argv, const peer_row *rows))(void)
         exit(2);
     }
     for (; rows->name; rows++)
-        if (strcmp(rows->name, argv[1]) == 0) {
-            peer_name = rows->name;
+        if (strcmp(rows->name, argv[1]) == 0)
             return rows->run;
-        }
     fprintf(stderr, "has no row %s\n", argv[1]);
     exit(2);
 }

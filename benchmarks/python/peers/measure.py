@@ -25,6 +25,9 @@ CHILDREN = 10  # of a node of the tree of tasks
 JOBS = 4  # that read files
 PIECE = 1 << 16  # bytes read at once
 
+__all__ = ["BATCH", "CAPACITY", "CHILDREN", "JOBS", "SOURCES", "batches", "expect", "file_sum", "files_under",
+           "is_sum", "main", "now", "nth_prime", "resident"]
+
 
 def batches(tasks: int):
     """So many tasks, in parts that are started together."""

@@ -1,9 +1,10 @@
-"""What the README claims about speed is what was measured, and recorded in the tree."""
+"""The benchmarks: the README claims what was recorded, a side that goes wrong costs its own cell, the guard fails."""
 
 from __future__ import annotations
 
 import importlib
 import json
+import math
 import pathlib
 import sys
 
@@ -27,7 +28,8 @@ def benchmarks(monkeypatch):
 def test_readmes_claims_are_the_recorded_results(benchmarks):
     found = json.loads(RESULTS.read_text(encoding="utf-8"))
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert benchmarks("readme").rewritten(readme, found) == readme, "run python benchmarks/readme.py benchmarks/results.json"
+    again = "run python benchmarks/readme.py benchmarks/results.json"
+    assert benchmarks("readme").rewritten(readme, found) == readme, again
 
 
 def test_readmes_chart_is_of_the_recorded_results(benchmarks):
@@ -71,7 +73,7 @@ def test_a_side_that_goes_wrong_costs_its_own_cell(benchmarks, how):
 
     def once(side):
         program = code if side == "peer" else "print('value', 1)"
-        return common.invoke([sys.executable, "-c", program], 1 if side == "peer" else 60)
+        return common.invoke([sys.executable, "-c", program], 1 if (side, how) == ("peer", "hangs") else 60)
 
     samples, reasons = common.in_turn(2, 600, ["pygostop", "peer", "Go"], once)
     assert samples == {"pygostop": {"value": [1, 1]}, "Go": {"value": [1, 1]}}
@@ -115,3 +117,24 @@ fn=(3) row
 @pytest.mark.parametrize("now, fine", [(104, True), (106, False), (50, True)])
 def test_guard_fails_above_its_tolerance(benchmarks, now, fine):
     assert benchmarks("guard").judge(now, 100.0)[1] is fine
+
+
+SHAPES = {
+    "linear": lambda n: 5.0,
+    "linear, but for a step": lambda n: 5.0 if n < 100_000 else 50.0,
+    "SUPERLINEAR": lambda n: 0.01 * n,
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_growth_names_what_is_superlinear(benchmarks, shape):
+    growth = benchmarks("growth")
+    curve = [(float(size), SHAPES[shape](size)) for size in growth.SIZES]
+    assert growth.verdict(curve, growth.ROWS[0]) == shape
+
+
+def test_growth_takes_a_heap_beside_its_logarithm(benchmarks):
+    growth = benchmarks("growth")
+    timers = next(row for row in growth.ROWS if row.heap)
+    curve = [(float(size), math.log2(size)) for size in growth.SIZES]
+    assert growth.slope(curve, timers) == pytest.approx(1)
