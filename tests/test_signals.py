@@ -121,3 +121,26 @@ def test_elsewhere_than_on_the_main_thread_it_is_a_value_error() -> None:
     thread.join()
     assert len(errors) == 2 and all("main thread" in e for e in errors)
     stop()
+
+
+def test_a_ctrl_c_that_comes_as_a_wait_begins_is_not_lost() -> None:
+    """It ends no sleep where the thread has given up the interpreter, and does not sleep yet."""
+    rounds, caught = 500, 0
+    ready: gs.Chan[None] = gs.Chan(1)
+    never: gs.Chan[None] = gs.Chan()
+
+    def interrupt() -> None:
+        for _ in range(rounds):
+            ready.recv()
+            os.kill(os.getpid(), signal.SIGINT)
+
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
+    for _ in range(rounds):
+        try:
+            ready.send_nowait(None)
+            never.recv(timeout=SOON)
+        except KeyboardInterrupt:
+            caught += 1
+    interrupting.join()
+    assert caught == rounds

@@ -9,12 +9,24 @@
 #include "worker.h"
 
 #include <pthread.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+/* A signal that comes when the thread has given up the interpreter and does not sleep yet ends no sleep. So
+ * the process's first thread, to which signals go, looks again: after so long, and then each time after as
+ * long as it has waited. */
+enum { LOOK_AGAIN_NS = 20000000 };
+
+bool (*gs__interrupt_pending)(void);
 
 /* A foreign thread's record. Pooled and never freed: a late waker may still look at its parker. */
 typedef struct thread {
     gs__party party;
     gs__parker *parker;
     bool interruptible;
+    bool first;          /* the process's first thread */
     struct thread *next; /* in the pool */
 } thread;
 
@@ -39,6 +51,15 @@ static void make_key(void)
     gs__assert(pthread_key_create(&at_exit, give_back) == 0);
 }
 
+static bool is_first(void)
+{
+#ifdef __linux__
+    return syscall(SYS_gettid) == getpid();
+#else
+    return false;
+#endif
+}
+
 /* NULL when memory ran out. */
 static gs__noinline thread *make_thread(void)
 {
@@ -54,6 +75,7 @@ static gs__noinline thread *make_thread(void)
         gs__party_init(&t->party, GS__PARTY_THREAD);
     }
     t->interruptible = false;
+    t->first = is_first();
     if ((!t->parker && !(t->parker = gs__parker_get())) || pthread_setspecific(at_exit, t) != 0) {
         give_back(t);
         return NULL;
@@ -79,6 +101,7 @@ void gs__threads_reset(void)
     gs__lock_init(&pool_lock);
     pool = NULL;
     if (this_thread) {
+        this_thread->first = is_first();
         atomic_store(&this_thread->party.claim, GS__IDLE);
         this_thread->parker = gs__parker_get();
         if (!this_thread->parker) { /* it gets one, or an error, when it next waits */
@@ -132,16 +155,26 @@ static void wait_as_thread(thread *t, gs__wait *wait)
 {
     if (wait->unlock)
         wait->unlock(wait);
-    int64_t deadline = wait->deadline;
+    bool looks = t->interruptible && t->first && gs__interrupt_pending;
+    int64_t deadline = wait->deadline, patience = LOOK_AGAIN_NS;
     for (;;) {
+        int64_t look = looks ? gs__deadline(patience) : GS_FOREVER;
+        int64_t until = look < deadline ? look : deadline;
         /* Claimed is not enough to go on: until it is woken, its party is on its waker's list. */
-        int code = gs__parker_wait(t->parker, deadline, t->interruptible);
+        int code = gs__parker_wait(t->parker, until, t->interruptible);
         if (code == GS_OK)
             return;
+        if (code == GS_ETIMEDOUT && until < deadline) {
+            patience *= 2;
+            if (!gs__interrupt_pending())
+                continue;
+            code = GS_EAGAIN;
+        }
         if (code == GS_ETIMEDOUT && gs__claim(&t->party, GS__TIMEDOUT))
             return;
         if (code == GS_EAGAIN && gs__claim(&t->party, GS__INTERRUPTED))
             return;
+        looks = false;
         deadline = GS_FOREVER; /* claimed by somebody: the token is on its way */
     }
 }

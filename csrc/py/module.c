@@ -38,6 +38,18 @@ static int register_atexit(PyObject *module)
     return 0;
 }
 
+/* ---- Ctrl-C while the main thread waits ---- */
+
+static bool interrupt_pending(void)
+{
+    PyGILState_STATE gil = PyGILState_Ensure();
+    bool pending = PyOS_InterruptOccurred();
+    if (pending)
+        PyErr_SetInterrupt(); /* it was taken, and is for who handles signals */
+    PyGILState_Release(gil);
+    return pending;
+}
+
 /* ---- make, end ---- */
 
 static int module_exec(PyObject *module)
@@ -61,6 +73,7 @@ static int module_exec(PyObject *module)
     for (size_t i = 0; i < Py_ARRAY_LENGTH(parts); i++)
         if (parts[i](module, state) < 0)
             return -1;
+    gs__interrupt_pending = interrupt_pending;
     return 0;
 }
 

@@ -147,13 +147,19 @@ static void shield(actor *a)
     a->shields -= a->shields > 0;
 }
 
+/* As ThreadSanitizer does not take a volatile load for what it is. */
+static int stop_flag(actor *a)
+{
+    return __atomic_load_n(gs_stop_flag(a->call), __ATOMIC_RELAXED);
+}
+
 static void look(actor *a)
 {
     bool canceled = gs_cancelled(a->call);
-    int stop = *gs_stop_flag(a->call);
+    int stop = stop_flag(a);
     PROMISE(!canceled || a->shields == 0);
     PROMISE(!canceled || gs_checkpoint(a->call) == GS_ECANCELED);
-    PROMISE(!canceled || stop || *gs_stop_flag(a->call));
+    PROMISE(!canceled || stop || stop_flag(a));
     int fd = gs_stop_fd(a->call);
     PROMISE(fd == gs_stop_fd(a->call) && (fd == GS_ENOMEM || fcntl(fd, F_GETFD) >= 0));
 }
