@@ -14,9 +14,8 @@ struct gs__variables {
     gs__variables *next; /* spare */
     PyObject *context;   /* entered, or spare */
     PyObject *base;      /* the snapshot */
-    PyObject *
-        mapping; /* of `context`, as it was entered: the snapshot with the scope; NULL: not known */
-    PyObject *scope; /* the Scope in it */
+    PyObject *mapping;   /* of `context`, as entered: base with the scope; NULL: not known */
+    PyObject *scope;     /* the Scope in it */
 };
 
 static void destroy(gs__variables *self)
