@@ -6,10 +6,10 @@ import concurrent.futures
 from typing import Any
 
 import pygostop as gs
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from machines import SETTINGS, Actor, Outcome
 from support import WAIT, eventually
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 which = st.integers(0, 30)
 
