@@ -47,8 +47,9 @@ def be_interrupted(one: Round) -> None:
         one.end()
         if not one.threads or not all(thread.ident for thread in one.threads):
             raise  # before all had begun
-        if gs.all_tasks():
-            raise AssertionError(f"Ctrl-C left {gs.all_tasks()}") from None
+        left = [task for task in one.tasks if not task.done()]
+        if left:
+            raise AssertionError(f"Ctrl-C left {left}") from None
     one.settle()
     accounted()
 

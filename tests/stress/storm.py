@@ -67,6 +67,7 @@ class Round:
         self.over = threading.Event()
         self.surprises: list[BaseException] = []
         self.threads: list[threading.Thread] = []
+        self.tasks: list[gs.Task] = []  # of the round's group, not those that tasks and threads start
 
     # ---- who takes part ----
 
@@ -255,8 +256,8 @@ class Round:
         for _ in range(4):
             out = gs.Chan(self.rng.choice([0, 16]), int)
             # Neither is a victim by itself: a task that never began closes nothing.
-            group.go(gs.tasks.count, out, 0, 1000)
-            group.go(self.counted_in_order, out)
+            self.tasks += [group.go(gs.tasks.count, out, 0, 1000), group.go(self.counted_in_order, out)]
+        self.tasks += tasks
         return tasks
 
     def work(self) -> None:
