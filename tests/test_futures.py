@@ -496,8 +496,7 @@ def test_futures_leak_nothing(probe: Probe) -> None:
         gc.collect()
         return sum(type(thing) in (gs.TaskFuture, gs.Task) for thing in gc.get_objects())
 
-    round()
-    assert eventually(lambda: count() == 0)
+    before = count()  # of tests that failed, whose tracebacks are kept
     for _ in range(20):
         round()
-    assert eventually(lambda: count() == 0)
+    assert eventually(lambda: count() <= before)

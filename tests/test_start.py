@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,11 +26,13 @@ def test_name_with_a_nul_is_refused(probe: Probe, name: str) -> None:
         gs.CTask(probe.nothing.address, name=b"bytes")  # type: ignore[arg-type]
 
 
-def without_memory(call: Callable[[], object]) -> Iterator[BaseException | None]:
-    """Makes the call with each of its first allocations failing in turn: what it raised."""
+def without_memory(prepare: Callable[[], Callable[[], object]]) -> Iterator[BaseException | None]:
+    """Makes the call that was prepared, with each of its first allocations failing in turn: what it raised.
+    A call of C, as one of Python may need memory for its frame."""
     testcapi = pytest.importorskip("_testcapi")
     for n in range(30):
         raised: BaseException | None = None
+        call = prepare()
         testcapi.set_nomemory(n, n + 1)
         try:
             call()
@@ -43,8 +46,8 @@ def without_memory(call: Callable[[], object]) -> Iterator[BaseException | None]
 def test_memory_that_runs_out_leaves_no_scope_open() -> None:
     scopes: list[gs.Scope] = []
 
-    def leave() -> None:
-        scopes[-1].__exit__(None, None, None)
+    def leaving() -> Callable[[], object]:
+        return functools.partial(scopes[-1].__exit__, None, None, None)
 
     def enter() -> None:
         scopes.append(gs.cancel_scope())
@@ -52,12 +55,12 @@ def test_memory_that_runs_out_leaves_no_scope_open() -> None:
 
     with gs.cancel_scope() as outer:
         enter()
-        for raised in without_memory(leave):
+        for raised in without_memory(leaving):
             assert raised is None
             scopes[-1].cancel()
             gs.checkpoint()  # it is not in force any more
             enter()
-        leave()
+        leaving()()
     assert not outer.cancelled
 
 
@@ -70,17 +73,17 @@ def test_memory_that_runs_out_leaves_no_task_of_a_group_behind() -> None:
         groups[-1].__enter__()
         return groups[-1].go(gs.tasks.spin, 1e9)
 
-    def leave() -> None:
-        groups[-1].__exit__(ValueError, failure, None)
+    def leaving() -> Callable[[], object]:
+        return functools.partial(groups[-1].__exit__, ValueError, failure, None)
 
     task = enter()
-    for raised in without_memory(leave):
+    for raised in without_memory(leaving):
         assert isinstance(raised, (ExceptionGroup, MemoryError))
         assert task.done()
         gs.checkpoint()
         task = enter()
     with pytest.raises(ExceptionGroup):
-        leave()
+        leaving()()
 
 
 @pytest.mark.parametrize("kind", ["c", "python"])
