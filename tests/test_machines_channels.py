@@ -305,7 +305,7 @@ class Channels(RuleBasedStateMachine):
         ready = self.ready(cases)
         got = Outcome(lambda: gs.select(*given, nowait=True))
         if not ready:
-            assert got.value == gs.Selected(-1, None, False), got
+            assert got.value == gs.Selected(-1, None, True), got
         else:
             self.check_select(cases, ready, got)
         self.settle()

@@ -19,8 +19,8 @@ which = st.integers(0, 30)
 class Semaphores(RuleBasedStateMachine):
     @initialize(value=st.integers(1, 3), lock=st.booleans())
     def make(self, value: int, lock: bool) -> None:
+        self.places = self.free = 1 if lock else value
         self.lock = lock
-        self.free = 1 if lock else value
         self.real: Any = gs.Lock() if lock else gs.Semaphore(value)
         self.waiting: list[Actor] = []
 
@@ -45,7 +45,7 @@ class Semaphores(RuleBasedStateMachine):
 
     @rule()
     def release(self) -> None:
-        if self.lock and self.free:
+        if self.free == self.places:
             assert isinstance(Outcome(self.real.release).raised, RuntimeError)
             return
         self.real.release()
