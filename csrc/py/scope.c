@@ -7,7 +7,7 @@
  *  - Leaving takes the innermost off and no other. Where the one to leave is not the innermost,
  *    that is RuntimeError, and nothing changes.
  *  - Leaving needs no memory: where there is none to set the variable, the Scope is marked as left, and
- *    passed over wherever the variable still has it.
+ *    passed over wherever the variable still has it; so is one that there was no memory to enter.
  *  - Without a Scope, and in a forked child under a Scope of the parent process, the root is in
  *    force; in a Python task its own context, so that a stop is heard also where code of the task runs
  *    in a contextvars context of another's making.
@@ -43,7 +43,7 @@ typedef struct scope {
     unsigned generation;
     uint8_t kind;
     bool cancelled; /* its own end ended the block */
-    bool left;      /* without memory: see leave */
+    bool left;      /* without memory: see enter and leave */
 } scope;
 
 /* ---- what is in force ---- */
@@ -217,6 +217,8 @@ static int enter(gs__state *state, scope *self)
     self->in_force = in_force;
     self->ctx = gs__py_ctx_of(in_force);
     PyObject *token = PyContextVar_Set(state->scope_var, (PyObject *)self);
+    if (!token)
+        self->left = true; /* without memory for the token CPython sets the variable all the same */
     Py_XDECREF(token);
     return token ? 0 : -1;
 }
