@@ -463,13 +463,16 @@ def test_a_generator_that_ends_out_of_order_is_told() -> None:
         with gs.cancel_scope():
             yield 1
 
-    running = generator()
-    next(running)
-    other, _ = gs.with_cancel(gs.background())
-    with other:
-        with pytest.raises(RuntimeError, match="innermost"):
-            running.close()
-    # The scope of the generator is the innermost again, and nobody can leave it: not a test's to keep.
+    def close_early() -> None:
+        running = generator()
+        next(running)
+        other, _ = gs.with_cancel(gs.background())
+        with other:
+            with pytest.raises(RuntimeError, match="innermost"):
+                running.close()
+
+    # The scope of the generator is the innermost again, and nobody can leave it: not for the tests to come.
+    contextvars.copy_context().run(close_early)
 
 
 def test_scopes_are_freed() -> None:

@@ -60,7 +60,8 @@ PyObject *gs__py_task_progress_since(gs__py_task *self, PyObject *version);
 PyObject *gs__py_task_progress_changed(gs__py_task *self);
 /* A new reference on its TaskFuture, the same one as long as that lives. */
 PyObject *gs__py_task_future(gs__py_task *self);
-/* The failure that nobody fetched goes to sys.unraisablehook. */
+/* Whether there is a failure that nobody fetched; and what says so, to sys.unraisablehook. */
+bool gs__py_task_is_to_report(gs__py_task *self);
 void gs__py_task_report(gs__py_task *self);
 
 #endif

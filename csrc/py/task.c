@@ -85,7 +85,11 @@ static void on_end(gs__task_hook *hook)
     if (atomic_exchange(&self->phase, GS__PY_TASK_ENDED) == GS__PY_TASK_CALLBACKS &&
         gs__py_dispatch_job(&self->job) == GS_OK)
         return;
-    gs__py_drop((PyObject *)self);
+    /* A Python task ends with the GIL held, and to take one of several references off runs nothing. */
+    if (self->task->group == &gs__py_group && Py_REFCNT(self) > 1)
+        Py_DECREF(self);
+    else
+        gs__py_drop((PyObject *)self);
 }
 
 /* Has the task keep the handle and tell it of its end. */
@@ -444,14 +448,16 @@ static int task_clear(gs__py_task *self)
 static void task_finalize(PyObject *object)
 {
     gs__py_task *self = (gs__py_task *)object;
-    if (self->task && self->generation == atomic_load(&gs__generation))
+    if (gs__py_task_is_to_report(self))
         gs__py_task_report(self);
 }
 
 static void task_dealloc(gs__py_task *self)
 {
     PyTypeObject *type = Py_TYPE(self);
-    if (PyObject_CallFinalizerFromDealloc((PyObject *)self) < 0)
+    /* Only a report may bring it back to life. */
+    if (gs__unlikely(gs__py_task_is_to_report(self)) &&
+        PyObject_CallFinalizerFromDealloc((PyObject *)self) < 0)
         return;
     PyObject_GC_UnTrack(self);
     if (self->weakrefs)

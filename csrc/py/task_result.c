@@ -110,11 +110,15 @@ PyObject *gs__py_task_result(gs__py_task *self)
     return NULL;
 }
 
+bool gs__py_task_is_to_report(gs__py_task *self)
+{
+    return self->reports && !self->fetched && gs__py_generation_is_current(self->generation) &&
+           gs__task_ended(self->task) && !gs__task_was_canceled(self->task) &&
+           self->task->code != GS_OK;
+}
+
 void gs__py_task_report(gs__py_task *self)
 {
-    if (!self->reports || self->fetched || !gs__task_ended(self->task) ||
-        gs__task_was_canceled(self->task) || self->task->code == GS_OK)
-        return;
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     if (resolve(self) == 0)
