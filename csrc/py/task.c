@@ -85,11 +85,7 @@ static void on_end(gs__task_hook *hook)
     if (atomic_exchange(&self->phase, GS__PY_TASK_ENDED) == GS__PY_TASK_CALLBACKS &&
         gs__py_dispatch_job(&self->job) == GS_OK)
         return;
-    /* A Python task ends with the GIL held, and to take one of several references off runs nothing. */
-    if (self->task->group == &gs__py_group && Py_REFCNT(self) > 1)
-        Py_DECREF(self);
-    else
-        gs__py_drop((PyObject *)self);
+    gs__py_drop((PyObject *)self);
 }
 
 /* Has the task keep the handle and tell it of its end. */
