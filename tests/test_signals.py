@@ -123,24 +123,34 @@ def test_elsewhere_than_on_the_main_thread_it_is_a_value_error() -> None:
     stop()
 
 
-def test_a_ctrl_c_that_comes_as_a_wait_begins_is_not_lost() -> None:
+class Came(Exception):
+    """What the handler of a test raises."""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGUSR1])
+def test_a_signal_that_comes_as_a_wait_begins_is_not_lost(signum: int) -> None:
     """It ends no sleep where the thread has given up the interpreter, and does not sleep yet."""
     rounds, caught = 500, 0
     ready: gs.Chan[None] = gs.Chan(1)
     never: gs.Chan[None] = gs.Chan()
 
-    def interrupt() -> None:
+    def come(*_: object) -> None:
+        raise Came
+
+    def send() -> None:
         for _ in range(rounds):
             ready.recv()
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signum)
 
-    interrupting = threading.Thread(target=interrupt)
-    interrupting.start()
+    before = signal.signal(signum, come)
+    sending = threading.Thread(target=send)
+    sending.start()
     for _ in range(rounds):
         try:
             ready.send_nowait(None)
             never.recv(timeout=SOON)
-        except KeyboardInterrupt:
+        except Came:
             caught += 1
-    interrupting.join()
+    sending.join()
+    signal.signal(signum, before)
     assert caught == rounds

@@ -16,10 +16,10 @@
 
 /* A signal that comes when the thread has given up the interpreter and does not sleep yet ends no sleep. So
  * the process's first thread, to which signals go, looks again: after so long, and then each time after as
- * long as it has waited. */
+ * long as it has waited, also where looking made it begin the wait anew. */
 enum { LOOK_AGAIN_NS = 20000000 };
 
-bool (*gs__interrupt_pending)(void);
+bool (*gs__signal_pending)(void);
 
 /* A foreign thread's record. Pooled and never freed: a late waker may still look at its parker. */
 typedef struct thread {
@@ -27,6 +27,7 @@ typedef struct thread {
     gs__parker *parker;
     bool interruptible;
     bool first;          /* the process's first thread */
+    int64_t patience;    /* ns of waiting before it looks again; see below */
     struct thread *next; /* in the pool */
 } thread;
 
@@ -76,6 +77,7 @@ static gs__noinline thread *make_thread(void)
     }
     t->interruptible = false;
     t->first = is_first();
+    t->patience = LOOK_AGAIN_NS;
     if ((!t->parker && !(t->parker = gs__parker_get())) || pthread_setspecific(at_exit, t) != 0) {
         give_back(t);
         return NULL;
@@ -155,28 +157,29 @@ static void wait_as_thread(thread *t, gs__wait *wait)
 {
     if (wait->unlock)
         wait->unlock(wait);
-    bool looks = t->interruptible && t->first && gs__interrupt_pending;
-    int64_t deadline = wait->deadline, patience = LOOK_AGAIN_NS;
+    bool looks = t->interruptible && t->first && gs__signal_pending;
+    int64_t deadline = wait->deadline;
     for (;;) {
-        int64_t look = looks ? gs__deadline(patience) : GS_FOREVER;
+        int64_t look = looks ? gs__deadline(t->patience) : GS_FOREVER;
         int64_t until = look < deadline ? look : deadline;
         /* Claimed is not enough to go on: until it is woken, its party is on its waker's list. */
         int code = gs__parker_wait(t->parker, until, t->interruptible);
         if (code == GS_OK)
-            return;
+            break;
         if (code == GS_ETIMEDOUT && until < deadline) {
-            patience *= 2;
-            if (!gs__interrupt_pending())
+            t->patience *= 2;
+            if (!gs__signal_pending())
                 continue;
             code = GS_EAGAIN;
         }
         if (code == GS_ETIMEDOUT && gs__claim(&t->party, GS__TIMEDOUT))
-            return;
+            break;
         if (code == GS_EAGAIN && gs__claim(&t->party, GS__INTERRUPTED))
             return;
         looks = false;
         deadline = GS_FOREVER; /* claimed by somebody: the token is on its way */
     }
+    t->patience = LOOK_AGAIN_NS;
 }
 
 static void set_state(gs_task *task, enum gs__task_state state)

@@ -112,9 +112,9 @@ unsigned gs__wait_for_claim(gs__party *self, gs__wait *wait);
 /* Whether the caller is the thread that signals of the process interrupt (GS__INTERRUPTED): set by
  * the bindings for Python's main thread. Tasks never are. */
 void gs__thread_set_interruptible(bool yes);
-/* Whether Ctrl-C came, and nobody has seen it: asked where an interruptible thread waits, with no lock of the
+/* Whether a signal came that nobody has handled: asked where an interruptible thread waits, with no lock of the
  * core held. Set by the bindings; NULL: never asked. */
-extern bool (*gs__interrupt_pending)(void);
+extern bool (*gs__signal_pending)(void);
 void gs__threads_reset(void);
 
 /* A small fast source of randomness for the calling thread. */

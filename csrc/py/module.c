@@ -38,18 +38,6 @@ static int register_atexit(PyObject *module)
     return 0;
 }
 
-/* ---- Ctrl-C while the main thread waits ---- */
-
-static bool interrupt_pending(void)
-{
-    PyGILState_STATE gil = PyGILState_Ensure();
-    bool pending = PyOS_InterruptOccurred();
-    if (pending)
-        PyErr_SetInterrupt(); /* it was taken, and is for who handles signals */
-    PyGILState_Release(gil);
-    return pending;
-}
-
 /* ---- make, end ---- */
 
 static int module_exec(PyObject *module)
@@ -58,7 +46,7 @@ static int module_exec(PyObject *module)
         gs__py_errors_exec, gs__py_ctx_exec,     gs__py_scope_exec,     gs__py_chan_exec,
         gs__py_select_exec, gs__py_aio_exec,     gs__py_task_exec,      gs__py_ctask_exec,
         gs__py_pytask_exec, gs__py_group_exec,   gs__py_semaphore_exec, gs__py_wait_group_exec,
-        gs__py_clock_exec,  gs__py_runtime_exec, gs__py_library_exec,
+        gs__py_clock_exec,  gs__py_runtime_exec, gs__py_signals_exec,   gs__py_library_exec,
 #ifdef GS_FAULTS
         gs__py_faults_exec,
 #endif
@@ -73,7 +61,6 @@ static int module_exec(PyObject *module)
     for (size_t i = 0; i < Py_ARRAY_LENGTH(parts); i++)
         if (parts[i](module, state) < 0)
             return -1;
-    gs__interrupt_pending = interrupt_pending;
     return 0;
 }
 

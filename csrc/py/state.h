@@ -60,6 +60,7 @@ int gs__py_semaphore_exec(PyObject *module, gs__state *state);
 int gs__py_wait_group_exec(PyObject *module, gs__state *state);
 int gs__py_pytask_exec(PyObject *module, gs__state *state);
 int gs__py_library_exec(PyObject *module, gs__state *state);
+int gs__py_signals_exec(PyObject *module, gs__state *state);
 int gs__py_faults_exec(PyObject *module, gs__state *state); /* with GS_FAULTS only */
 
 /* ---- errors.c: codes of the core to exceptions, in this one place ---- */
