@@ -11,6 +11,7 @@ it from there, by one atomic call, puts one job into it, and a thread that takes
 from __future__ import annotations
 
 import contextvars
+import functools
 import os
 import queue
 import sys
@@ -35,7 +36,7 @@ os.register_at_fork(after_in_child=_idle.clear)
 def _next_job(jobs: _Jobs) -> _Job | None:
     try:
         return jobs.get(timeout=_IDLE_SECONDS)
-    except queue.Empty:
+    except (queue.Empty, MemoryError):
         try:
             _idle.remove(jobs)
         except ValueError:
@@ -43,12 +44,15 @@ def _next_job(jobs: _Jobs) -> _Job | None:
         return None
 
 
-def _run_jobs(jobs: _Jobs) -> None:
+# A job that was put is run, without memory too: who put it waits for it.
+def _run_jobs(jobs: _Jobs, release: Callable[[], None]) -> None:
     while (job := _next_job(jobs)) is not None:
-        # As a new thread begins.
-        sys.settrace(threading.gettrace())
-        sys.setprofile(threading.getprofile())
-        job(lambda: _idle.append(jobs))
+        try:  # as a new thread begins
+            sys.settrace(threading.gettrace())
+            sys.setprofile(threading.getprofile())
+        except MemoryError:
+            pass
+        job(release)
         del job
 
 
@@ -57,8 +61,9 @@ def _in_a_thread(job: _Job) -> None:
         jobs = _idle.pop()
     except IndexError:
         jobs = queue.SimpleQueue()
+        args = jobs, functools.partial(_idle.append, jobs)
         # At exit nobody waits for the thread but the task, which is named where it does not end.
-        threading.Thread(target=_run_jobs, args=(jobs,), daemon=True).start()
+        threading.Thread(target=_run_jobs, args=args, daemon=True).start()
     jobs.put(job)
 
 
@@ -70,26 +75,27 @@ def blocking(fn: Callable[..., T], /, *args: Any) -> T:
     where the caller's scope is done before it begins. Once it has begun it is waited for.
     """
     _core.checkpoint()
-    done = _core.Chan(1)
+    done = _core.Chan()
     context = contextvars.copy_context()
     context.run(_core._task_var.set, _core.current_task())
 
+    outcome: list[Any] = [None, None]  # the value, the exception
+
     def run(release: Callable[[], None]) -> None:
-        threading.current_thread().name = f"pygostop-blocking-{getattr(fn, '__name__', fn)}"
-        value, error = None, None
         try:
-            value = context.run(fn, *args)
+            threading.current_thread().name = f"pygostop-blocking-{getattr(fn, '__name__', fn)}"
+            outcome[0] = context.run(fn, *args)
         except BaseException as raised:
-            error = raised
-        release()
+            outcome[1] = raised
         try:
-            done.send_nowait((value, error))
+            release()
         finally:
-            del value, error  # no cycle through this frame
+            done.close()
 
     _in_a_thread(run)
     with _core.shield():
-        value, error = done.recv()
+        done.recv_ok()
+    error, value = outcome.pop(), outcome.pop()  # so that there is no cycle through run's frame
     if error is None:
         return value  # type: ignore[no-any-return]
     try:

@@ -31,8 +31,8 @@ static void pass_free(void *ctx, void *block)
     a->free(a->ctx, block);
 }
 
-/* _fail(function, n): calls function() with the allocation after n more failing. Gives what was left of the count, more than 0 where it had not come to that, and the
- * exception or None. */
+/* _fail(function, n): calls function() with the allocation after n more failing. Gives what was left of
+ * the count, more than 0 where it had not come to that, and the exception or None. */
 static PyObject *fail(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *function, *type, *value, *traceback;
