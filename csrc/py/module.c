@@ -126,7 +126,6 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->completions_type);
     Py_CLEAR(state->aio);
     Py_CLEAR(state->selected_type);
-    state->hooks = NULL;
     Py_CLEAR(state->gettrace);
     Py_CLEAR(state->getprofile);
     Py_CLEAR(state->trace_hook);

@@ -55,69 +55,10 @@ static void start_hook(PyObject *get, PyObject *variable, const char *set)
     Py_XDECREF(hook);
 }
 
-/* A number that the variables of threading have never had before, each time that one of them changes: two
- * looks at variables are a sixteenth of what a short task costs. */
-#if PY_VERSION_HEX < 0x030C0000
-
-static uint64_t version_of(PyObject *dict)
-{
-    return ((PyDictObject *)dict)->ma_version_tag;
-}
-
-static bool keep_version_of(PyObject *Py_UNUSED(dict))
-{
-    return true;
-}
-
-#else
-
-static uint64_t changes; /* of the one dict that is watched; guarded by the GIL */
-
-static uint64_t version_of(PyObject *Py_UNUSED(dict))
-{
-    return changes;
-}
-
-static int on_change(PyDict_WatchEvent Py_UNUSED(event), PyObject *Py_UNUSED(dict),
-                     PyObject *Py_UNUSED(key), PyObject *Py_UNUSED(value))
-{
-    changes++;
-    return 0;
-}
-
-static bool keep_version_of(PyObject *dict)
-{
-    static int watcher = -1; /* the interpreter has few: without one the variables are looked up */
-    if (watcher < 0)
-        watcher = PyDict_AddWatcher(on_change);
-    if (watcher >= 0 && PyDict_Watch(watcher, dict) == 0)
-        return true;
-    PyErr_Clear();
-    return false;
-}
-
-#endif
-
-/* Whether no hook is set; then that is known until a variable of threading changes. */
-static bool see_none_set(gs__state *state)
-{
-    if (!gives_none(state->gettrace, state->trace_hook) ||
-        !gives_none(state->getprofile, state->profile_hook))
-        return false;
-    PyObject *variables = PyFunction_GET_GLOBALS(state->gettrace);
-    if (variables == PyFunction_GET_GLOBALS(state->getprofile) && keep_version_of(variables)) {
-        state->hooks = variables;
-        state->hooks_version = version_of(variables);
-    }
-    return true;
-}
-
 /* As threading.Thread does, so that coverage and debuggers see into tasks. */
 static void start_tracing(gs__state *state)
 {
-    if (gs__likely(state->hooks && version_of(state->hooks) == state->hooks_version))
-        return;
-    if (!find_hooks(state) || see_none_set(state))
+    if (!find_hooks(state))
         return;
     start_hook(state->gettrace, state->trace_hook, "settrace");
     start_hook(state->getprofile, state->profile_hook, "setprofile");

@@ -33,9 +33,7 @@ typedef struct gs__state {
     PyTypeObject *selected_type; /* select.c: Selected(index, value, ok) */
     PyObject *gettrace, *getprofile;     /* pytask.c: of threading; NULL before the first use */
     PyObject *trace_hook, *profile_hook; /* pytask.c: the names of what they give */
-    PyObject *hooks; /* pytask.c: the dict with both, which gettrace keeps; NULL: look them up */
-    uint64_t hooks_version; /* of it, when neither was set */
-    PyObject *blocking;     /* pytask.c: pygostop._blocking.blocking; NULL before its first use */
+    PyObject *blocking; /* pytask.c: pygostop._blocking.blocking; NULL before its first use */
     PyObject *
         task_var; /* pytask.c: the ContextVar with the Task on whose behalf a thread runs; or unset */
     PyObject *scope_var; /* scope.c: the ContextVar that holds the innermost Scope; unset: none */
