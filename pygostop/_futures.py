@@ -337,12 +337,17 @@ class Executor(concurrent.futures.ThreadPoolExecutor):
             future.cancel()
             self._open.discard(future)
             raise RuntimeError(f"{self!r} was shut down: it takes no more calls")
-        future.add_done_callback(self._on_end)  # type: ignore[arg-type]
-        if self._places is None:
-            self._start(call)
-        else:
-            self._queue.append(call)
-            self._start_queued(self._places)
+        try:
+            future.add_done_callback(self._on_end)  # type: ignore[arg-type]
+            if self._places is None:
+                self._start(call)
+            else:
+                self._queue.append(call)
+                self._start_queued(self._places)
+        except BaseException:  # without memory: nobody has it, and shutdown() must not wait for it
+            self._open.discard(future)
+            future.cancel()
+            raise
         return future
 
     def _go(self, call: _Call) -> Task:

@@ -114,3 +114,11 @@ def test_a_forked_child_has_threads_of_its_own(run_python: Run) -> None:
         """
     )
     assert (done.stdout, done.stderr) == ("7\n", "")
+
+
+def test_a_thread_without_memory_runs_what_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(threading, "gettrace", fail)
+    assert gs.blocking(lambda: 3) == 3

@@ -679,3 +679,14 @@ def test_it_leaves_no_threads_behind() -> None:
         with gs.Executor(4) as executor:
             list(executor.map(time.sleep, [0.001] * 20))
     assert eventually(lambda: count() <= before + 1)
+
+
+def test_a_call_that_there_was_no_memory_to_start_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> None:
+        raise MemoryError
+
+    with gs.Executor() as executor:
+        with monkeypatch.context() as patch, pytest.raises(MemoryError):
+            patch.setattr(gs.TaskFuture, "add_done_callback", fail)
+            executor.submit(int)
+        assert executor.submit(int).result(WAIT) == 0
