@@ -3,12 +3,14 @@
  *
  * It is asked without the GIL: the interpreter's own mark is read, of the versions that have been looked at.
  * Elsewhere only Ctrl-C is noticed, with the GIL. */
+#include <patchlevel.h>
+#if PY_VERSION_HEX < 0x030D0000
+#define Py_BUILD_CORE_MODULE 1 /* before Python.h, or pycore_runtime.h disagrees with it */
+#endif
 #include "state.h"
 
 #if PY_VERSION_HEX < 0x030D0000
-#define Py_BUILD_CORE 1
 #include <internal/pycore_runtime.h>
-#undef Py_BUILD_CORE
 
 static bool pending(void)
 {
