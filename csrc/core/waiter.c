@@ -16,7 +16,8 @@
 
 /* A signal that comes when the thread has given up the interpreter and does not sleep yet ends no sleep. So
  * the process's first thread, to which signals go, looks again: after so long, and then each time after as
- * long as it has waited, also where looking made it begin the wait anew. */
+ * long as it has waited, also where it began the wait anew as a handler raised nothing: the mark of a signal may
+ * outlast it. */
 enum { LOOK_AGAIN_NS = 20000000 };
 
 bool (*gs__signal_pending)(void);
@@ -95,6 +96,13 @@ void gs__thread_set_interruptible(bool yes)
     thread *t = current_thread();
     if (t) /* else it cannot wait either */
         t->interruptible = yes;
+}
+
+void gs__thread_was_interrupted(void)
+{
+    thread *t = this_thread;
+    if (t)
+        t->patience = LOOK_AGAIN_NS;
 }
 
 void gs__threads_reset(void)

@@ -115,6 +115,8 @@ void gs__thread_set_interruptible(bool yes);
 /* Whether a signal came that nobody has handled: asked where an interruptible thread waits, with no lock of the
  * core held. Set by the bindings; NULL: never asked. */
 extern bool (*gs__signal_pending)(void);
+/* What waited on the calling thread was given up for a signal: the next wait is another one. */
+void gs__thread_was_interrupted(void);
 void gs__threads_reset(void);
 
 /* A small fast source of randomness for the calling thread. */

@@ -57,6 +57,7 @@ static inline bool gs__py_interrupted(int *code)
         return false;
     if (PyErr_CheckSignals() == 0)
         return true;
+    gs__thread_was_interrupted();
     *code = GS__PY_RAISED;
     return false;
 }
