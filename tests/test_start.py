@@ -127,6 +127,7 @@ def test_another_interpreter_of_the_process_is_refused(run_python: Run) -> None:
             "    print('refused', flush=True)",
         ]
         interpreters.run_string(other, chr(10).join(code))
+        interpreters.destroy(other)
         print(gs.go(len, "four").result(20))
     """)
     assert (done.stdout, done.stderr) == ("refused\n4\n", "")
