@@ -23,6 +23,15 @@ def test_a_storm_accounts_for_every_value() -> None:
     assert "all accounted for" in done.stdout
 
 
+@pytest.fixture
+def freed_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AddressSanitizer keeps up to 256 MB of what was freed back, which is not to count as growth."""
+    options = os.environ.get("ASAN_OPTIONS", "")
+    small = "quarantine_size_mb=1:thread_local_quarantine_size_kb=64"
+    monkeypatch.setenv("ASAN_OPTIONS", f"{options}:{small}")
+
+
+@pytest.mark.usefixtures("freed_is_given_back")
 def test_a_soak_is_flat() -> None:
     """The short form: long enough to see descriptors and threads grow, and leaks by the value."""
     done = subprocess.run(
@@ -61,14 +70,9 @@ def test_it_holds_at_any_moment(what: str) -> None:
     assert done.stdout == f"moments: 50 of {what}, 0 failed\n"
 
 
-def test_memory_is_flat_over_a_hundred_thousand_tasks(
-    run_python, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("freed_is_given_back")
+def test_memory_is_flat_over_a_hundred_thousand_tasks(run_python) -> None:
     """Objects and resident pages, of tasks that end, fail, are cancelled, and are members of groups."""
-    # What was freed is not to count: AddressSanitizer keeps up to 256 MB of it back.
-    options = os.environ.get("ASAN_OPTIONS", "")
-    small = "quarantine_size_mb=1:thread_local_quarantine_size_kb=64"
-    monkeypatch.setenv("ASAN_OPTIONS", f"{options}:{small}")
     done = run_python("""
         import gc, os, sys
         import pygostop as gs
