@@ -224,8 +224,9 @@ static void watch_progress(gs_task *task)
         gs__chan_unref(changed);
 }
 
-#ifdef GS_TEST_AUTO
-/* Its own blocks are noted where the runtime can, and refused to it where not. */
+/* Its own blocks are noted where the runtime can, and refused to it where not. But one that realloc could not
+ * note again stays the task's, and leaks where it is left, which LeakSanitizer would tell. */
+#if defined(GS_TEST_AUTO) && !defined(GS__ASAN)
 static void leave_automatic_task(void)
 {
     unit_seen seen = {0};
