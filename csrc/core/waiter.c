@@ -14,10 +14,9 @@
 #include <unistd.h>
 #endif
 
-/* A signal that comes when the thread has given up the interpreter and does not sleep yet ends no sleep. So
- * the process's first thread, to which signals go, looks again: after so long, and then each time after as
- * long as it has waited, also where it began the wait anew as a handler raised nothing: the mark of a signal may
- * outlast it. */
+/* A signal whose handler ran before the thread slept ends no sleep. So the process's first thread, to which
+ * signals go, looks again: after so long, and then each time after as long as it has waited; also where it began
+ * the wait anew and nobody has given it up, as the mark of a signal may outlast its handler. */
 enum { LOOK_AGAIN_NS = 20000000 };
 
 bool (*gs__signal_pending)(void);
