@@ -79,7 +79,7 @@ def build_core() -> pathlib.Path:
     if not shutil.which("cmake"):
         raise CannotRun("CMake is not installed (pip install cmake ninja)")
     configure = ["cmake", "-S", str(ROOT), "-B", str(BUILD), "-DCMAKE_BUILD_TYPE=Release",
-                 "-DGS_BENCHMARKS=ON", "-DGS_TESTS=OFF", "-DGS_PYTHON=OFF"]
+                 "-DGS_BENCHMARKS=ON", "-DGS_LTO=ON", "-DGS_TESTS=OFF", "-DGS_PYTHON=OFF"]
     if not (BUILD / "CMakeCache.txt").exists() and shutil.which("ninja"):
         configure += ["-G", "Ninja"]
     run_quietly(configure)

@@ -11,6 +11,17 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_C_FLAGS_RELEASE "-O2 -DNDEBUG")
 set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g")
 
+# What ships is optimised as one program: the core's functions are short, and the bindings call many of them.
+if(GS_LTO AND NOT GS_SANITIZE)
+  include(CheckIPOSupported)
+  check_ipo_supported(RESULT GS_HAVE_LTO OUTPUT words LANGUAGES C)
+  if(GS_HAVE_LTO)
+    set(CMAKE_INTERPROCEDURAL_OPTIMIZATION ON)
+  else()
+    message(STATUS "pygostop: without link-time optimisation, which this compiler has not: ${words}")
+  endif()
+endif()
+
 add_library(gs_flags INTERFACE)
 target_compile_options(gs_flags INTERFACE
   -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Wshadow -Wpointer-arith

@@ -31,6 +31,13 @@
 #define gs__likely(x) __builtin_expect(!!(x), 1)
 #define gs__unlikely(x) __builtin_expect(!!(x), 0)
 #define gs__noinline __attribute__((noinline))
+/* Of what reads a thread-local: its callers learn nothing of it, so that none keeps the variable, or its
+ * address, beyond a switch after which the task runs on another thread. */
+#if __has_attribute(noipa)
+#define gs__opaque __attribute__((noipa))
+#else
+#define gs__opaque gs__noinline
+#endif
 #define gs__container(ptr, type, field) ((type *)((char *)(ptr) - offsetof(type, field)))
 
 enum { GS__CACHE_LINE = 64 };

@@ -120,7 +120,7 @@ void gs__threads_reset(void)
     }
 }
 
-gs__noinline gs__party *gs__self(void)
+gs__opaque gs__party *gs__self(void)
 {
     gs_task *task = gs__task_current();
     if (task)
@@ -129,7 +129,7 @@ gs__noinline gs__party *gs__self(void)
     return t ? &t->party : NULL;
 }
 
-gs__noinline uint32_t gs__random(void)
+gs__opaque uint32_t gs__random(void)
 {
     static _Thread_local uint32_t state;
     uint32_t x = state;

@@ -18,12 +18,12 @@ enum { GS__SIGNAL_STACK = 64 << 10 };
 
 static _Thread_local gs__worker *this_worker;
 
-gs__noinline gs__worker *gs__this_worker(void)
+gs__opaque gs__worker *gs__this_worker(void)
 {
     return this_worker;
 }
 
-gs__noinline gs_task *gs__task_current(void)
+gs__opaque gs_task *gs__task_current(void)
 {
     gs__worker *w = this_worker;
     return w ? atomic_load_explicit(&w->current, memory_order_relaxed) : NULL;
