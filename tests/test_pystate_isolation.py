@@ -225,15 +225,20 @@ def test_threading_settrace_and_setprofile_see_into_tasks() -> None:
         gs.checkpoint()
 
     before = threading.gettrace(), threading.getprofile()
-    threading.settrace(trace)
-    threading.setprofile(profile)
-    try:
-        gs.go(body_to_be_seen).result(WAIT)
-    finally:
-        threading.settrace(before[0])  # type: ignore[arg-type]
-        threading.setprofile(before[1])
-    assert "body_to_be_seen" in traced
-    assert "body_to_be_seen" in profiled
+    for hooks in ((trace, None), (None, profile), (trace, profile)):
+        gs.go(body_to_be_seen).result(WAIT)  # nothing is to be remembered of it
+        assert not traced and not profiled
+        threading.settrace(hooks[0])  # type: ignore[arg-type]
+        threading.setprofile(hooks[1])
+        try:
+            gs.go(body_to_be_seen).result(WAIT)
+        finally:
+            threading.settrace(before[0])  # type: ignore[arg-type]
+            threading.setprofile(before[1])
+        assert ("body_to_be_seen" in traced) == (hooks[0] is not None)
+        assert ("body_to_be_seen" in profiled) == (hooks[1] is not None)
+        traced.clear()
+        profiled.clear()
 
 
 def test_a_trace_function_is_the_tasks_own_and_ends_with_it() -> None:

@@ -110,6 +110,37 @@ def test_a_failure_that_nobody_fetched_is_reported_once_with_the_tasks_name(
     assert "forgotten" in repr(reports[0].object)
 
 
+def test_failures_are_reported_one_by_one_also_where_handles_take_the_place_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reports: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda args: reports.append(str(args.exc_value)))
+
+    def forgotten(n: int) -> None:
+        raise ValueError(n)
+
+    for n in range(100):
+        task = gs.go(forgotten, n)
+        assert task.wait(WAIT)
+        del task
+        assert gs.go(int, "3").result(WAIT) == 3
+        assert eventually(lambda: gs.checkpoint() or len(reports) > n)
+    assert reports == [str(n) for n in range(100)]
+
+
+def test_a_weak_reference_dies_with_the_handle_and_is_not_another_ones() -> None:
+    for _ in range(100):
+        task = gs.go(int, "3")
+        assert task.result(WAIT) == 3
+        seen = weakref.ref(task)
+        assert seen() is task
+        del task
+        others = [gs.go(int, "4") for _ in range(3)]
+        assert seen() is None
+        assert [other.result(WAIT) for other in others] == [4, 4, 4]
+        assert weakref.getweakrefcount(others[0]) == 0
+
+
 def test_done_callbacks_run_once_each() -> None:
     seen: list[gs.Task] = []
     gate: gs.Chan[None] = gs.Chan()

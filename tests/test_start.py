@@ -92,6 +92,7 @@ def test_memory_that_runs_out_starts_nothing(probe: Probe, kind: str) -> None:
     ran = gs.Chan(1000, int)
     fn: Any = probe.send_one if kind == "c" else lambda ch, n: ch.send_nowait(n)
     gs.go(fn, ran, 0).result(WAIT)
+    held = [gs.go(int) for _ in range(2000)]  # so that no handle's memory is there to be used again
     started, refused = [], 0
     for n in range(60):
         task = None
@@ -107,6 +108,7 @@ def test_memory_that_runs_out_starts_nothing(probe: Probe, kind: str) -> None:
             started.append(task)
     assert refused > 0
     assert len(ran) == 1 + sum(task.exception() is None for task in started)
+    assert [task.result(WAIT) for task in held] == [0] * 2000
 
 
 def test_another_interpreter_of_the_process_is_refused(run_python: Run) -> None:

@@ -287,6 +287,13 @@ static void free_name(gs_task *task)
         gs__free((char *)task->name);
 }
 
+static void hang_hook(gs_task *task, gs__task_hook *hook)
+{
+    hook->waiter.party = NULL;
+    gs__link_init(&hook->waiter.link);
+    gs__list_append(&task->waiters, &hook->waiter.link);
+}
+
 static void init(gs_task *task, const gs__spawn *spawn, int class)
 {
     task->call.api = &gs__api;
@@ -316,6 +323,8 @@ static void init(gs_task *task, const gs__spawn *spawn, int class)
     task->misuse = 0;
     task->result.kind = 0;
     gs__list_init(&task->waiters);
+    if (spawn->hook)
+        hang_hook(task, spawn->hook);
     gs__list_init(&task->strings);
     task->blocks = NULL;
     gs__list_init(&task->handles);
@@ -369,6 +378,15 @@ no_stack:
 
 /* ---- run and end ---- */
 
+/* With the lock held: whether a party is among the waiters, and not hooks alone. */
+static bool is_awaited(gs_task *task)
+{
+    for (gs__link *l = task->waiters.head.next; l != &task->waiters.head; l = l->next)
+        if (gs__container(l, gs__waiter, link)->party)
+            return true;
+    return false;
+}
+
 /* Its state says so; who waits for it is claimed, and woken; its hooks run. */
 static void tell_end(gs_task *task)
 {
@@ -377,10 +395,10 @@ static void tell_end(gs_task *task)
     gs__wakes_init(&wakes);
     gs__list_init(&hooks);
     gs__acquire(&task->lock);
-    if (gs__list_empty(&task->waiters))
-        atomic_store_explicit(&task->state, GS__TASK_ENDED, memory_order_release);
-    else
+    if (is_awaited(task))
         atomic_store(&task->state, GS__TASK_ENDED); /* before the claims: see waiter.h */
+    else
+        atomic_store_explicit(&task->state, GS__TASK_ENDED, memory_order_release);
     for (gs__link *l; (l = gs__list_pop(&task->waiters));) {
         gs__waiter *waiter = gs__container(l, gs__waiter, link);
         if (!waiter->party)

@@ -110,7 +110,8 @@ typedef struct gs__spawn {
     void *owner;
     size_t stack_size; /* in bytes; 0: the default */
     unsigned flags;
-    struct gs__group *group; /* NULL: the C workers */
+    struct gs__group *group;    /* NULL: the C workers */
+    struct gs__task_hook *hook; /* with its fn: hung before the task is ready; NULL: none */
 } gs__spawn;
 
 /* One reference the caller's. NULL with *error GS_ENOMEM (memory, threads or mappings ran out) or

@@ -320,23 +320,21 @@ PyObject *gs__py_ctask_go(gs__state *state, PyObject *ctask, PyObject *const *ar
         gs__free(call);
         return NULL;
     }
-    int error;
-    gs_task *task = gs__task_spawn(&(gs__spawn){.fn = self->fn,
-                                                .name = name,
-                                                .parent = parent,
-                                                .args = call->values,
-                                                .nargs = call->n,
-                                                .release = release_args,
-                                                .owner = call,
-                                                .stack_size = self->stack_size,
-                                                .flags = self->pinned ? GS__TASK_PINNED : 0},
-                                   &error);
-    if (task)
-        return gs__py_task_attach(handle, task);
-    Py_DECREF(handle);
-    gs__call_args_release(call);
-    gs__free(call);
-    return gs__py_raise_not_started(state, error, name);
+    PyObject *task =
+        gs__py_task_spawn(handle, &(gs__spawn){.fn = self->fn,
+                                               .name = name,
+                                               .parent = parent,
+                                               .args = call->values,
+                                               .nargs = call->n,
+                                               .release = release_args,
+                                               .owner = call,
+                                               .stack_size = self->stack_size,
+                                               .flags = self->pinned ? GS__TASK_PINNED : 0});
+    if (!task) {
+        gs__call_args_release(call);
+        gs__free(call);
+    }
+    return task;
 }
 
 /* ---- call: start, wait, and never leave the C code behind ---- */

@@ -139,6 +139,7 @@ static int module_clear(PyObject *module)
 static void module_free(void *module)
 {
     module_clear(module);
+    gs__py_task_free_spares(gs__py_state(module));
 }
 
 static PyModuleDef_Slot slots[] = {

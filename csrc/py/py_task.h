@@ -19,7 +19,10 @@ enum gs__py_task_phase { GS__PY_TASK_OPEN, GS__PY_TASK_CALLBACKS, GS__PY_TASK_EN
 
 typedef struct gs__py_task {
     PyObject_HEAD
-    gs_task *task;
+    union {
+        gs_task *task;
+        struct gs__py_task *spare; /* the next of the state's spare_tasks, once this one is gone */
+    };
     gs__state *state; /* of the module, which the type keeps */
     unsigned generation;
     gs__task_hook hook;
@@ -42,9 +45,10 @@ typedef struct gs__py_task {
 
 /* A handle without a task, and not tracked by the collector. */
 gs__py_task *gs__py_task_new(gs__state *state);
-/* Makes it the handle of a task just spawned, whose failure is reported where nobody fetches it. Takes
- * over both references, and gives the handle's. */
-PyObject *gs__py_task_attach(gs__py_task *self, gs_task *task);
+/* Spawns a task whose handle this is, below `spawn->parent`, or the scope in force where that is NULL, and
+ * whose failure is reported where nobody fetches it. Takes over the reference on the handle, and gives it;
+ * NULL with an exception. */
+PyObject *gs__py_task_spawn(gs__py_task *self, gs__spawn *spawn);
 /* Waits until the task has ended: 0, or the codes of the core and GS__PY_RAISED. */
 int gs__py_task_wait(gs__py_task *self, gs_ctx *scope, int64_t deadline);
 /* Ended tasks: a new reference on the result, or NULL with what result() raises. */

@@ -9,9 +9,10 @@
  *
  * What always holds:
  *  - A state is made, loaded and ended on one worker's thread, with the GIL held.
- *  - `loaded` is what the interpreter goes by. It is the worker's own state, or that of a task that has
- *    begun and whose body has not returned. Python code runs on a stack only while that stack's
- *    state is loaded; elsewhere references are dropped through gs__py_drop, which puts them off.
+ *  - `loaded` is what the interpreter goes by. It is the worker's own state, that of a task that has
+ *    begun and whose body has not returned, or what an ended task left, in which nothing is. Python code
+ *    runs on a stack only while that stack's state is loaded; elsewhere references are dropped through
+ *    gs__py_drop, which puts them off.
  *  - Giving up the GIL to sleep happens in the worker's own state. */
 #ifndef GS__PY_PYSTATE_H
 #define GS__PY_PYSTATE_H
@@ -30,7 +31,7 @@ typedef struct gs__pystates {
     gs__pystate *loaded;
     gs__pystate *own;      /* of the scheduler's stack */
     PyThreadState *thread; /* the own one's */
-    gs__pystate *free;     /* swap: states to be used again; exchange: NULL */
+    gs__pystate *ended; /* swap: to be used again, last first; exchange: loaded after a task's end */
     gs__spare_variables variables;
 } gs__pystates;
 
@@ -48,7 +49,7 @@ static inline void gs__pystate_load(gs__pystates *states, gs__pystate *to)
 }
 
 /* Calls body(arg) on the calling task's stack in a fresh state, which *where names until the body has
- * returned; then it is gone and the worker's own is loaded. GS_ENOMEM: body was not called. */
+ * returned. GS_ENOMEM: body was not called. */
 int gs__pystate_run(gs__pystates *states, const gs__stack *stack, gs__pystate **where,
                     void (*body)(void *), void *arg);
 

@@ -133,7 +133,10 @@ int gs__pystate_run(gs__pystates *states, const gs__stack *stack, gs__pystate **
 {
     gs__pystate state;
     init(&state, stack, states->thread);
-    gs__pystate_switch(states, &state);
+    if (states->loaded != states->ended) /* else nothing in it is worth keeping */
+        save(states->loaded, states->thread);
+    load(&state, states->thread);
+    states->loaded = &state;
     gs__pystate_limit(states->thread, stack);
     *where = &state;
     body(arg);
@@ -141,7 +144,7 @@ int gs__pystate_run(gs__pystates *states, const gs__stack *stack, gs__pystate **
     PRIVATE_FIELDS(CLEAR)
 #undef CLEAR
     gs__pystate_forget(states->thread);
-    gs__pystate_switch(states, states->own);
+    states->loaded = states->ended;
     *where = NULL;
     return GS_OK;
 }
@@ -150,14 +153,14 @@ int gs__pystate_run(gs__pystates *states, const gs__stack *stack, gs__pystate **
 
 int gs__pystates_open(gs__pystates *states)
 {
-    gs__pystate *own = gs__calloc(sizeof *own);
-    PyThreadState *thread = own ? PyThreadState_New(PyInterpreterState_Main()) : NULL;
+    gs__pystate *both = gs__calloc(2 * sizeof *both), *own = both;
+    PyThreadState *thread = both ? PyThreadState_New(PyInterpreterState_Main()) : NULL;
     if (!thread) {
-        gs__free(own);
+        gs__free(both);
         return GS_ENOMEM;
     }
     PyEval_RestoreThread(thread);
-    *states = (gs__pystates){.loaded = own, .own = own, .thread = thread};
+    *states = (gs__pystates){.loaded = own, .own = own, .thread = thread, .ended = both + 1};
     return GS_OK;
 }
 

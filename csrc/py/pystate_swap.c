@@ -1,7 +1,8 @@
 /* pystate_swap.c: execution states as whole PyThreadStates, and PyThreadState_Swap.
  *
  * Ended tasks leave their thread states to the next ones on the same worker, with what they kept
- * forgotten: making one costs 50 times as much. A version of Python that this file does not know might
+ * forgotten: making one costs 50 times as much. The last one's stays loaded, so that a task which begins
+ * then finds it in place. A version of Python that this file does not know might
  * keep something else in them, so there each task gets a new one. */
 #define _GNU_SOURCE
 #include "pystate.h"
@@ -19,7 +20,7 @@
 
 struct gs__pystate {
     PyThreadState *thread;
-    gs__pystate *next; /* on gs__pystates.free */
+    gs__pystate *next; /* on gs__pystates.ended */
 };
 
 /* ---- the thread state that PyGILState_Ensure finds ---- */
@@ -74,9 +75,9 @@ void gs__pystate_switch(gs__pystates *states, gs__pystate *to)
 
 static gs__pystate *take(gs__pystates *states)
 {
-    gs__pystate *state = states->free;
+    gs__pystate *state = states->ended;
     if (state) {
-        states->free = state->next;
+        states->ended = state->next;
         return state;
     }
     state = gs__alloc(sizeof *state);
@@ -118,27 +119,25 @@ PyThreadState *gs__pystate_thread(gs__pystates *states)
 int gs__pystate_run(gs__pystates *states, const gs__stack *stack, gs__pystate **where,
                     void (*body)(void *), void *arg)
 {
-    gs__pystate_load(states, states->own);
     gs__pystate *state = take(states);
     if (!state)
         return GS_ENOMEM;
     if (POOLED)
         lend_root(state->thread, stack);
     gs__pystate_limit(state->thread, stack);
-    gs__pystate_switch(states, state);
+    gs__pystate_load(states, state);
     *where = state;
     body(arg);
-    if (POOLED)
-        gs__pystate_forget(state->thread);
-    gs__pystate_switch(states, states->own);
-    *where = NULL;
     if (POOLED) {
+        gs__pystate_forget(state->thread);
         take_root_back(state->thread);
-        state->next = states->free;
-        states->free = state;
+        state->next = states->ended;
+        states->ended = state;
     } else {
+        gs__pystate_switch(states, states->own);
         destroy(state);
     }
+    *where = NULL;
     return GS_OK;
 }
 
@@ -163,9 +162,9 @@ void gs__pystates_close(gs__pystates *states)
 {
     gs__pystate_load(states, states->own);
     gs__variables_release(&states->variables);
-    while (states->free) {
-        gs__pystate *state = states->free;
-        states->free = state->next;
+    while (states->ended) {
+        gs__pystate *state = states->ended;
+        states->ended = state->next;
         destroy(state);
     }
     PyThreadState_Clear(states->thread);

@@ -34,18 +34,36 @@ static bool find_hooks(gs__state *state)
     return false;
 }
 
-/* Whether the function, written in Python, is known to give None: two calls cost more than all else that
- * a short task costs. They give global variables of their module, where those are still called so. */
-static bool gives_none(PyObject *get, PyObject *variable)
+/* Where a function that is written in Python has its global variables; NULL: it is none. */
+static PyObject *globals_of(PyObject *fn)
 {
-    return PyFunction_Check(get) &&
-           PyDict_GetItemWithError(PyFunction_GET_GLOBALS(get), variable) == Py_None;
+    return PyFunction_Check(fn) ? PyFunction_GET_GLOBALS(fn) : NULL;
 }
 
-static void start_hook(PyObject *get, PyObject *variable, const char *set)
+/* Whether the function is known to give None: two calls cost more than all else that a short task costs.
+ * They give global variables of their module, where those are still called so. */
+static bool gives_none(PyObject *get, PyObject *variable)
 {
-    if (gs__likely(gives_none(get, variable)))
-        return;
+    PyObject *globals = globals_of(get);
+    return globals && PyDict_GetItemWithError(globals, variable) == Py_None;
+}
+
+/* What changes whenever a variable of theirs does; 0 where the version of Python has no such thing. */
+static uint64_t version_of(PyObject *globals)
+{
+#if PY_VERSION_HEX < 0x030E0000
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+    return ((PyDictObject *)globals)->ma_version_tag;
+#pragma GCC diagnostic pop
+#else
+    (void)globals;
+    return 0;
+#endif
+}
+
+static void start_hook(PyObject *get, const char *set)
+{
     PyObject *hook = PyObject_CallNoArgs(get);
     PyObject *setter = hook && hook != Py_None ? PySys_GetObject(set) : NULL;
     if (setter)
@@ -60,8 +78,18 @@ static void start_tracing(gs__state *state)
 {
     if (!find_hooks(state))
         return;
-    start_hook(state->gettrace, state->trace_hook, "settrace");
-    start_hook(state->getprofile, state->profile_hook, "setprofile");
+    PyObject *globals = globals_of(state->gettrace);
+    uint64_t version = globals ? version_of(globals) : 0;
+    if (gs__likely(version && version == state->untraced))
+        return;
+    bool no_trace = gives_none(state->gettrace, state->trace_hook);
+    bool no_profile = gives_none(state->getprofile, state->profile_hook);
+    if (no_trace && no_profile && globals_of(state->getprofile) == globals)
+        state->untraced = version;
+    if (!no_trace)
+        start_hook(state->gettrace, "settrace");
+    if (!no_profile)
+        start_hook(state->getprofile, "setprofile");
 }
 
 /* The exception that is set, with its traceback; none is set afterwards. */
@@ -202,20 +230,13 @@ static gs__py_task *prepare(gs__state *state, PyObject *fn, PyObject *const *arg
 /* Starts the prepared task; takes over the reference on its handle. */
 static PyObject *start(gs__py_task *self, gs_ctx *parent, const char *name)
 {
-    int error;
-    gs_task *task = gs__task_spawn(&(gs__spawn){.fn = run,
+    return gs__py_task_spawn(self, &(gs__spawn){.fn = run,
                                                 .name = name,
                                                 .parent = parent,
                                                 .owner = self,
                                                 .stack_size = gs__pystate_stack_size(),
                                                 .flags = GS__TASK_PINNED,
-                                                .group = &gs__py_group},
-                                   &error);
-    if (task)
-        return gs__py_task_attach(self, task);
-    gs__py_raise_not_started(self->state, error, name);
-    Py_DECREF(self);
-    return NULL;
+                                                .group = &gs__py_group});
 }
 
 PyObject *gs__py_pytask_go(gs__state *state, PyObject *fn, PyObject *const *args, Py_ssize_t nargs,

@@ -11,9 +11,9 @@
  *  - Without a Scope, and in a forked child under a Scope of the parent process, the root is in
  *    force; in a Python task its own context, so that a stop is heard also where code of the task runs
  *    in a contextvars context of another's making.
- *  - The Scope of a task has a reference on the gs_ctx, and a Context only once somebody asked for it:
- *    nobody does so of most tasks. It leads to nothing that the collector follows (ctx.c), so the
- *    collector does not know it.
+ *  - The Scope of a task borrows the gs_ctx while the task runs, and takes a reference where it outlives
+ *    that. It has a Context only once somebody asked for it: nobody does so of most tasks. It leads to
+ *    nothing that the collector follows (ctx.c), so the collector does not know it.
  *  - A block that Ctrl-C leaves cancels its tasks and waits for them; a second Ctrl-C ends that
  *    wait.
  * It is C, and not a Python class, because a signal's handler may raise between the bytecodes of
@@ -37,7 +37,7 @@ typedef struct scope {
     PyObject_HEAD
     PyObject *context;  /* the Context that it was made for; OF_TASK: see context_of */
     PyObject *in_force; /* `context`, or its merge with what is in force outside; else NULL */
-    gs_ctx *ctx;        /* of `in_force`; OF_TASK: the task's, referenced; NULL: not in force */
+    gs_ctx *ctx;        /* of `in_force`; OF_TASK: the task's; NULL: not in force */
     PyObject *outer;    /* the Scope around it; NULL: none */
     int64_t limit;      /* of LIMIT, in nanoseconds, for its message */
     unsigned generation;
@@ -123,7 +123,6 @@ static scope *new_scope_of_task(gs__state *state, gs_ctx *ctx)
     scope *self = (scope *)state->scope_type->tp_alloc(state->scope_type, 0);
     if (self) {
         PyObject_GC_UnTrack(self);
-        gs__ctx_ref(ctx);
         self->ctx = ctx;
         self->generation = atomic_load(&gs__generation);
         self->kind = OF_TASK;
@@ -227,8 +226,10 @@ PyObject *gs__py_scope_begin(gs__state *state, gs_ctx *ctx)
 {
     scope *self = new_scope_of_task(state, ctx);
     PyObject *token = self ? PyContextVar_Set(state->scope_var, (PyObject *)self) : NULL;
-    if (!token)
+    if (self && !token) {
+        self->ctx = NULL; /* without memory for the token CPython sets the variable all the same */
         Py_CLEAR(self);
+    }
     Py_XDECREF(token);
     return (PyObject *)self;
 }
@@ -236,7 +237,6 @@ PyObject *gs__py_scope_begin(gs__state *state, gs_ctx *ctx)
 void gs__py_scope_task_begins(PyObject *object, gs_ctx *ctx)
 {
     scope *self = (scope *)object;
-    gs__ctx_ref(ctx);
     self->ctx = ctx;
     self->generation = atomic_load(&gs__generation);
 }
@@ -244,11 +244,12 @@ void gs__py_scope_task_begins(PyObject *object, gs_ctx *ctx)
 bool gs__py_scope_task_leaves(PyObject *object, Py_ssize_t refs)
 {
     scope *self = (scope *)object;
-    if (Py_REFCNT(self) > refs || self->context || self->cancelled)
-        return false;
-    gs__ctx_unref(self->ctx);
-    self->ctx = NULL;
-    return true;
+    if (Py_REFCNT(self) <= refs && !self->context && !self->cancelled) {
+        self->ctx = NULL;
+        return true;
+    }
+    gs__ctx_ref(self->ctx);
+    return false;
 }
 
 static void leave(gs__state *state, scope *self)

@@ -25,14 +25,18 @@ typedef struct gs__state {
     PyTypeObject *scope_type;                                  /* scope.c: Scope */
     PyTypeObject *ticker_type;                                 /* clock.c: Ticker */
     PyTypeObject *task_type;                                   /* task.c */
-    PyTypeObject *ctask_type;                                  /* ctask.c */
-    PyTypeObject *group_type;                                  /* group.c: Group */
-    PyTypeObject *lock_type;                                   /* semaphore.c: Lock */
-    PyTypeObject *async_type, *completions_type;               /* aio.c: AsyncOp, Completions */
+    struct gs__py_task *spare_tasks;                           /* task.c: memory of handles */
+    int n_spare_tasks;
+    PyTypeObject *ctask_type;                    /* ctask.c */
+    PyTypeObject *group_type;                    /* group.c: Group */
+    PyTypeObject *lock_type;                     /* semaphore.c: Lock */
+    PyTypeObject *async_type, *completions_type; /* aio.c: AsyncOp, Completions */
     PyObject *aio;               /* aio.c: the module pygostop._aio; NULL before its first use */
     PyTypeObject *selected_type; /* select.c: Selected(index, value, ok) */
     PyObject *gettrace, *getprofile;     /* pytask.c: of threading; NULL before the first use */
     PyObject *trace_hook, *profile_hook; /* pytask.c: the names of what they give */
+    uint64_t
+        untraced; /* pytask.c: the version of threading's variables in which both are None; 0: none */
     PyObject *blocking; /* pytask.c: pygostop._blocking.blocking; NULL before its first use */
     PyObject *
         task_var; /* pytask.c: the ContextVar with the Task on whose behalf a thread runs; or unset */
@@ -157,8 +161,8 @@ gs_ctx *gs__py_scope_peek(gs__state *state);
 /* Puts the context of a task that begins in force, in place of what its maker had. A new reference on the
  * Scope; NULL with an exception. */
 PyObject *gs__py_scope_begin(gs__state *state, gs_ctx *ctx);
-/* Whether that Scope, whose task has ended, is known to none but `refs` references, and is a blank one now,
- * for another task to begin with. */
+/* The task ends. Whether that Scope is known to none but `refs` references, and is a blank one now, for
+ * another task to begin with. Else it keeps the context. */
 bool gs__py_scope_task_leaves(PyObject *scope, Py_ssize_t refs);
 void gs__py_scope_task_begins(PyObject *scope, gs_ctx *ctx);
 
@@ -175,17 +179,20 @@ gs_ctx *gs__py_scope_inside(PyObject *scope);
 
 /* The gs_task of a Task object, borrowed, or NULL: as of gs__py_ctx_get. */
 gs_task *gs__py_task_get(gs__state *state, PyObject *object);
-/* go(args[0], *args[1:], name=…, thread=…) as `call`, below `parent`: a Task, or NULL. `name` and `thread`
- * are as given, NULL where they were not. */
+/* go(args[0], *args[1:], name=…, thread=…) as `call`, below `parent` (NULL: the scope in force): a Task, or
+ * NULL. `name` and `thread` are as given, NULL where they were not. */
 PyObject *gs__py_go(gs__state *state, const char *call, PyObject *const *args, Py_ssize_t nargs,
                     gs_ctx *parent, PyObject *name, PyObject *thread);
 /* The failure of an ended task that failed, borrowed; it does not count as fetched. NULL with an
  * exception. */
 PyObject *gs__py_task_failure(PyObject *task);
 
+/* The module's end. */
+void gs__py_task_free_spares(gs__state *state);
+
 /* ---- ctask.c ---- */
 
-/* Starts `ctask(*args)`: a Task, or NULL. `parent` is the parent context; name NULL: the CTask's. */
+/* Starts `ctask(*args)`: a Task, or NULL. `parent` as of gs__py_go; name NULL: the CTask's. */
 PyObject *gs__py_ctask_go(gs__state *state, PyObject *ctask, PyObject *const *args,
                           Py_ssize_t nargs, gs_ctx *parent, const char *name);
 

@@ -18,11 +18,53 @@ static PyObject *text_of(const char *text)
     return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "backslashreplace");
 }
 
-/* ---- make ---- */
+/* ---- make ----
+ * Handles that are gone leave their memory to the next ones, as the interpreter's own small objects do:
+ * a task of a few instructions is not to cost an allocation, and its share of a collection. */
+
+/* None where checkers are to see each allocation. */
+#if defined(GS__ASAN) || defined(GS_FAULTS)
+enum { SPARE_MOST = 0 };
+#else
+enum { SPARE_MOST = 1024 };
+#endif
+
+static gs__py_task *take_spare(gs__state *state)
+{
+    gs__py_task *self = state->spare_tasks;
+    if (!self)
+        return NULL;
+    state->spare_tasks = self->spare;
+    state->n_spare_tasks--;
+    return (gs__py_task *)PyObject_Init((PyObject *)self, state->task_type);
+}
+
+/* Not one that was finalised: the collector would take the next for finalised too. */
+static bool keep_spare(gs__py_task *self)
+{
+    gs__state *state = self->state;
+    if (state->n_spare_tasks >= SPARE_MOST || PyObject_GC_IsFinalized((PyObject *)self))
+        return false;
+    self->spare = state->spare_tasks;
+    state->spare_tasks = self;
+    state->n_spare_tasks++;
+    return true;
+}
+
+void gs__py_task_free_spares(gs__state *state)
+{
+    for (gs__py_task *self; (self = state->spare_tasks);) {
+        state->spare_tasks = self->spare;
+        state->n_spare_tasks--;
+        PyObject_GC_Del(self);
+    }
+}
 
 gs__py_task *gs__py_task_new(gs__state *state)
 {
-    gs__py_task *self = PyObject_GC_New(gs__py_task, state->task_type);
+    gs__py_task *self = take_spare(state);
+    if (!self)
+        self = PyObject_GC_New(gs__py_task, state->task_type);
     if (self) {
         memset((char *)self + sizeof self->ob_base, 0, sizeof *self - sizeof self->ob_base);
         self->state = state;
@@ -76,36 +118,62 @@ static void run_callbacks_later(gs__py_job *job)
     Py_DECREF(self);
 }
 
-/* On the thread that ended the task, without the GIL where that is a C task. */
-static void on_end(gs__task_hook *hook)
+static void drop_ended(gs__py_task *self, int phase)
+{
+    if (phase != GS__PY_TASK_CALLBACKS || gs__py_dispatch_job(&self->job) != GS_OK)
+        gs__py_drop((PyObject *)self);
+}
+
+/* On the thread that ended the C task, without the GIL. */
+static void on_c_end(gs__task_hook *hook)
 {
     gs__py_task *self = gs__container(hook, gs__py_task, hook);
-    if (self->fn)
-        PyObject_GC_Track(self); /* a Python task that never began: what it was to call is still its own */
-    if (atomic_exchange(&self->phase, GS__PY_TASK_ENDED) == GS__PY_TASK_CALLBACKS &&
-        gs__py_dispatch_job(&self->job) == GS_OK)
-        return;
-    gs__py_drop((PyObject *)self);
+    drop_ended(self, atomic_exchange(&self->phase, GS__PY_TASK_ENDED));
 }
 
-/* Has the task keep the handle and tell it of its end. */
-static void hang_on(gs__py_task *self)
+/* On the Python worker that ended the task, with the GIL, so that nobody adds a callback meanwhile. */
+static void on_python_end(gs__task_hook *hook)
+{
+    gs__py_task *self = gs__container(hook, gs__py_task, hook);
+    int phase = atomic_load_explicit(&self->phase, memory_order_relaxed);
+    if (self->fn)
+        PyObject_GC_Track(self); /* it never began: what it was to call is still its own */
+    atomic_store_explicit(&self->phase, GS__PY_TASK_ENDED, memory_order_relaxed);
+    if (gs__likely(phase != GS__PY_TASK_CALLBACKS && Py_REFCNT(self) > 1))
+        Py_DECREF(self);
+    else
+        drop_ended(self, phase);
+}
+
+/* The task is to keep the handle and tell it of its end. */
+static void set_hook(gs__py_task *self, const gs__group *group)
 {
     self->hung = true;
+    self->hook.fn = group == &gs__py_group ? on_python_end : on_c_end;
     self->job.run = run_callbacks_later;
     Py_INCREF(self); /* the task's */
-    if (!gs__task_hook_add(self->task, &self->hook, on_end)) {
-        atomic_store(&self->phase, GS__PY_TASK_ENDED);
-        Py_DECREF(self);
-    }
 }
 
-PyObject *gs__py_task_attach(gs__py_task *self, gs_task *task)
+PyObject *gs__py_task_spawn(gs__py_task *self, gs__spawn *spawn)
 {
-    self->task = task;
+    gs__state *state = self->state;
+    /* Borrowed: nothing runs Python before the task has a reference of its own. */
+    if (!spawn->parent && !(spawn->parent = gs__py_scope_peek(state))) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    int error;
+    set_hook(self, spawn->group);
+    spawn->hook = &self->hook;
     self->reports = true;
-    hang_on(self);
-    return (PyObject *)self;
+    self->task = gs__task_spawn(spawn, &error);
+    if (gs__likely(self->task != NULL))
+        return (PyObject *)self;
+    self->reports = false;
+    gs__py_raise_not_started(state, error, spawn->name);
+    Py_DECREF(self); /* the task's */
+    Py_DECREF(self);
+    return NULL;
 }
 
 gs_task *gs__py_task_get(gs__state *state, PyObject *object)
@@ -288,8 +356,11 @@ static PyObject *task_add_done_callback(gs__py_task *self, PyObject *callback)
                         "or the process leaves");
         return NULL;
     }
-    if (!self->hung)
-        hang_on(self);
+    if (!self->hung) {
+        set_hook(self, self->task->group);
+        if (!gs__task_hook_add(self->task, &self->hook, self->hook.fn))
+            self->hook.fn(&self->hook);
+    }
     if (!self->callbacks && !(self->callbacks = PyList_New(0)))
         return NULL;
     if (PyList_Append(self->callbacks, callback) < 0)
@@ -461,7 +532,8 @@ static void task_dealloc(gs__py_task *self)
     task_clear(self);
     if (self->task && self->generation == atomic_load(&gs__generation))
         gs__task_unref(self->task);
-    type->tp_free(self);
+    if (!keep_spare(self))
+        PyObject_GC_Del(self);
     Py_DECREF(type);
 }
 
@@ -512,22 +584,14 @@ static PyObject *go(PyObject *module, PyObject *const *args, Py_ssize_t nargs, P
     gs__py_drops_run();
     if (gs__py_args(&params, args + nargs, 0, kwnames, options) < 0)
         return NULL;
-    gs_ctx *parent;
-    if (options[0] && options[0] != Py_None) {
-        parent = gs__py_ctx_get(state, options[0]);
-        if (!parent) {
-            if (!PyErr_Occurred())
-                PyErr_Format(PyExc_TypeError, "go() ctx must be a Context or None, not %.100s",
-                             Py_TYPE(options[0])->tp_name);
-            return NULL;
-        }
-        gs__ctx_ref(parent);
-    } else if (!(parent = gs__py_scope(state))) {
+    gs_ctx *parent = NULL;
+    if (options[0] && options[0] != Py_None && !(parent = gs__py_ctx_get(state, options[0]))) {
+        if (!PyErr_Occurred())
+            PyErr_Format(PyExc_TypeError, "go() ctx must be a Context or None, not %.100s",
+                         Py_TYPE(options[0])->tp_name);
         return NULL;
     }
-    PyObject *task = gs__py_go(state, "go", args, nargs, parent, options[1], options[2]);
-    gs__ctx_unref(parent);
-    return task;
+    return gs__py_go(state, "go", args, nargs, parent, options[1], options[2]);
 }
 
 PyDoc_STRVAR(all_tasks_doc, "all_tasks($module, /)\n--\n\n"

@@ -17,7 +17,10 @@ PyObject *gs__py_call_unscoped(gs__state *state, PyObject *function, PyObject *a
     PyErr_Fetch(&type, &value, &traceback);
     PyContext_Exit(context);
     PyErr_Restore(type, value, traceback);
-    Py_XDECREF(scope);
+    if (scope) {
+        gs__py_scope_task_leaves(scope, 0);
+        Py_DECREF(scope);
+    }
     Py_DECREF(context);
     return result;
 }

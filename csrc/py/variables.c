@@ -82,18 +82,16 @@ static gs__variables *take_spare(gs__spare_variables *spare, PyObject *snapshot)
     return self;
 }
 
-static bool serves_again(gs__variables *self)
+/* Nobody else knows the Context, nor, but through it, its mapping. */
+static bool is_private(gs__variables *self)
 {
     PyContext *context = (PyContext *)self->context;
     return Py_REFCNT(context) == 1 && !context->ctx_weakreflist &&
-           mapping_of(self->context) == self->mapping && Py_REFCNT(self->mapping) == 2 &&
-           gs__py_scope_task_leaves(self->scope, 2);
+           mapping_of(self->context) == self->mapping && Py_REFCNT(self->mapping) == 2;
 }
 
 static bool keep_spare(gs__spare_variables *spare, gs__variables *self)
 {
-    if (!self->mapping || !serves_again(self))
-        return false;
     if (spare->first && spare->first->base != self->base)
         gs__variables_release(spare);
     if (spare->n == SPARE_MOST)
@@ -130,6 +128,11 @@ static gs__variables *take_spare(gs__spare_variables *Py_UNUSED(spare),
                                  PyObject *Py_UNUSED(snapshot))
 {
     return NULL;
+}
+
+static bool is_private(gs__variables *Py_UNUSED(self))
+{
+    return false;
 }
 
 static bool keep_spare(gs__spare_variables *Py_UNUSED(spare), gs__variables *Py_UNUSED(self))
@@ -190,7 +193,8 @@ gs__variables *gs__variables_enter(gs__state *state, gs__spare_variables *spare,
 int gs__variables_leave(gs__spare_variables *spare, gs__variables *self)
 {
     int left = PyContext_Exit(self->context);
-    if (left < 0 || !keep_spare(spare, self))
+    bool blank = gs__py_scope_task_leaves(self->scope, left == 0 && is_private(self) ? 2 : 0);
+    if (!blank || !keep_spare(spare, self))
         destroy(self);
     return left;
 }

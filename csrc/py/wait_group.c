@@ -181,17 +181,12 @@ static PyObject *group_go(wait_group *self, PyObject *const *args, Py_ssize_t na
     PyObject *options[2], *task = NULL;
     if (enter(self) < 0 || gs__py_args(&params, args + nargs, 0, kwnames, options) < 0)
         return NULL;
-    gs_ctx *parent = gs__py_scope(self->state);
-    if (!parent)
-        return NULL;
     member *one = gs__alloc(sizeof *one);
     if (!one || add(self->counter, 1) != GS_OK) {
         gs__free(one);
-        gs__ctx_unref(parent);
         return PyErr_NoMemory();
     }
-    task = gs__py_go(self->state, "go", args, nargs, parent, options[0], options[1]);
-    gs__ctx_unref(parent);
+    task = gs__py_go(self->state, "go", args, nargs, NULL, options[0], options[1]);
     if (!task) {
         add(self->counter, -1);
         gs__free(one);

@@ -273,6 +273,76 @@ TEST(idle_worker_steals)
     CHECK(others > 0);
 }
 
+enum { QUEUED = 64 };
+
+/* Those that wake in the order of their numbers while the only other worker is held up. */
+typedef struct queue_of_tasks {
+    gs_chan *wake[QUEUED];
+    atomic_int parked, ran, first, held, let_go;
+} queue_of_tasks;
+
+typedef struct queued_task {
+    queue_of_tasks *queue;
+    int number;
+} queued_task;
+
+static int wake_and_tell(gs_call *call)
+{
+    queued_task *self = gs_arg_ptr(call, 0);
+    int none = -1;
+    int64_t item;
+    atomic_fetch_add(&self->queue->parked, 1);
+    GS_TRY(gs_recv(call, self->queue->wake[self->number], &item));
+    atomic_compare_exchange_strong(&self->queue->first, &none, self->number);
+    atomic_fetch_add(&self->queue->ran, 1);
+    return GS_OK;
+}
+
+static int hold_a_worker(gs_call *call)
+{
+    queue_of_tasks *queue = gs_arg_ptr(call, 0);
+    atomic_store(&queue->held, 1);
+    while (!atomic_load(&queue->let_go))
+        ;
+    return GS_OK;
+}
+
+static int wake_all_in_order(gs_call *call)
+{
+    queue_of_tasks *queue = gs_arg_ptr(call, 0);
+    int64_t item = 0;
+    gs_value arg = GS_ARG_PTR(queue);
+    gs_task *holder = gs_go(call, hold_a_worker, &arg, 1);
+    while (!atomic_load(&queue->held))
+        ;
+    for (int i = 0; i < QUEUED; i++)
+        GS_TRY(gs_send(call, queue->wake[i], &item));
+    atomic_store(&queue->let_go, 1);
+    while (!atomic_load(&queue->ran))
+        ;
+    return gs_join(call, holder, NULL);
+}
+
+TEST(idle_worker_steals_what_the_other_would_turn_to_last)
+{
+    static queue_of_tasks queue = {.first = -1};
+    static queued_task queued[QUEUED];
+    gs_task *tasks[QUEUED];
+    test_workers(2);
+    for (int i = 0; i < QUEUED; i++) {
+        queue.wake[i] = test_chan(0);
+        queued[i] = (queued_task){&queue, i};
+        tasks[i] = test_go(wake_and_tell, &queued[i]);
+        test_until_parked(tasks[i]);
+    }
+    CHECK_EQ(test_join(test_go(wake_all_in_order, &queue)), GS_OK);
+    for (int i = 0; i < QUEUED; i++) {
+        CHECK_EQ(test_join(tasks[i]), GS_OK);
+        gs__chan_unref(queue.wake[i]);
+    }
+    CHECK(queue.first >= QUEUED / 2 - 1);
+}
+
 typedef struct pinned {
     long thread;
     bool moved;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static gs__select_case recv_case(gs_chan *ch, int64_t *item)
 {
@@ -283,6 +284,72 @@ TEST(select_waits_for_contexts_and_tasks)
     CHECK(gs__task_ended(task));
     gs__task_unref(task);
     gs__ctx_unref(ctx);
+}
+
+/* One wait for one context, with a scope and a time. */
+typedef struct lone_wait {
+    gs_ctx *ctx, *scope;
+    int64_t deadline;
+    int outcome;
+} lone_wait;
+
+static int wait_for_lone_ctx(gs_call *call)
+{
+    lone_wait *w = gs_arg_ptr(call, 0);
+    w->outcome = gs__select_ctx(w->ctx, w->scope, w->deadline);
+    return GS_OK;
+}
+
+static int cancel_at_once(gs_call *call)
+{
+    gs__ctx_cancel(gs_arg_ptr(call, 0), GS__CTX_CANCELED, NULL);
+    return GS_OK;
+}
+
+static void nobody_waits_for(gs_ctx *ctx)
+{
+    gs__acquire(&ctx->lock);
+    bool empty = gs__list_empty(&ctx->waiters);
+    gs__release(&ctx->lock);
+    CHECK(empty);
+}
+
+TEST(select_of_one_context_ends_by_whatever_comes_first)
+{
+    enum { ROUNDS = 4000 / TEST_SLOW };
+    int counts[3] = {0};
+    test_workers(2);
+    for (int round = 0; round < ROUNDS; round++) {
+        lone_wait w = {gs__ctx_with_cancel(gs__ctx_background()),
+                       gs__ctx_with_cancel(gs__ctx_background()), GS_FOREVER, 1};
+        bool in_time = gs__random() % 2, in_scope = gs__random() % 2;
+        if (in_time)
+            w.deadline = gs__now() + gs__random() % GS_US(60);
+        gs_task *waiting = test_go(wait_for_lone_ctx, &w), *cancels[2] = {NULL};
+        if (gs__random() % 2)
+            usleep(gs__random() % 60);
+        if (in_scope)
+            cancels[0] = test_go(cancel_at_once, w.scope);
+        if (gs__random() % 2 || (!in_time && !in_scope))
+            cancels[1] = test_go(cancel_at_once, w.ctx);
+        CHECK_EQ(test_join(waiting), GS_OK);
+        if (w.outcome == 0)
+            CHECK(gs__ctx_is_done(w.ctx));
+        else if (w.outcome == GS_ECANCELED)
+            CHECK(gs__ctx_is_done(w.scope));
+        else
+            CHECK(w.outcome == GS_ETIMEDOUT && gs__now() >= w.deadline);
+        counts[w.outcome == 0 ? 0 : w.outcome == GS_ECANCELED ? 1 : 2]++;
+        for (int i = 0; i < 2; i++)
+            if (cancels[i])
+                CHECK_EQ(test_join(cancels[i]), GS_OK);
+        nobody_waits_for(w.ctx);
+        nobody_waits_for(w.scope);
+        gs__ctx_unref(w.ctx);
+        gs__ctx_unref(w.scope);
+    }
+    for (int i = 0; i < 3; i++)
+        CHECK(counts[i] > 0);
 }
 
 TEST(select_that_waits_is_cancelled_by_its_scope)

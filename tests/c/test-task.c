@@ -281,6 +281,65 @@ TEST(task_hooks_run_once_after_the_end)
     gs__task_unref(task);
 }
 
+static gs_task *go_hooked(counted_hook *h, void (*hook)(gs__task_hook *), gs_ctx *parent, gs_fn *fn)
+{
+    int error;
+    gs_value arg = GS_ARG_PTR(h);
+    memset(h, 0, sizeof *h);
+    h->hook.fn = hook;
+    gs_task *task = gs__task_spawn(&(gs__spawn){.fn = fn,
+                                                .name = "hooked",
+                                                .parent = parent,
+                                                .args = &arg,
+                                                .nargs = 1,
+                                                .hook = &h->hook},
+                                   &error);
+    CHECK(task != NULL);
+    return task;
+}
+
+static int learn_self(gs_call *call)
+{
+    counted_hook *h = gs_arg_ptr(call, 0);
+    h->task = (gs_task *)call;
+    return GS_OK;
+}
+
+static int learn_self_and_wait(gs_call *call)
+{
+    learn_self(call);
+    return wait_for_stop(call);
+}
+
+static void note_end(gs__task_hook *hook)
+{
+    gs__container(hook, counted_hook, hook)->times++;
+}
+
+TEST(task_hook_hung_at_the_start_runs_however_the_task_ends)
+{
+    for (int round = 0; round < 500 / TEST_SLOW; round++) {
+        counted_hook returned, cancelled, unstarted;
+        gs_task *a = go_hooked(&returned, count_hook, gs__ctx_background(), learn_self);
+        gs_task *b = go_hooked(&cancelled, count_hook, gs__ctx_background(), learn_self_and_wait);
+        test_until_parked(b);
+        CHECK(gs__task_cancel(b, NULL));
+        CHECK_EQ(test_join(a), GS_OK);
+        CHECK_EQ(test_join(b), GS_ECANCELED);
+        gs_ctx *done = gs__ctx_with_cancel(gs__ctx_background());
+        gs__ctx_cancel(done, GS__CTX_CANCELED, NULL);
+        gs_task *c = go_hooked(&unstarted, note_end, done, wait_for_stop);
+        CHECK_EQ(test_join(c), GS_ECANCELED);
+        gs__ctx_unref(done);
+        test_until(&returned.times, 1);
+        test_until(&cancelled.times, 1);
+        test_until(&unstarted.times, 1);
+        CHECK_EQ(returned.ended, 1);
+        CHECK_EQ(cancelled.ended, 1);
+        CHECK_EQ(returned.times + cancelled.times + unstarted.times, 3);
+    }
+}
+
 /* ---- defers ---- */
 
 static char order[64];
