@@ -30,6 +30,7 @@
 
 #define gs__likely(x) __builtin_expect(!!(x), 1)
 #define gs__unlikely(x) __builtin_expect(!!(x), 0)
+#define gs__always_inline inline __attribute__((always_inline))
 #define gs__noinline __attribute__((noinline))
 /* Of what reads a thread-local: its callers learn nothing of it, so that none keeps the variable, or its
  * address, beyond a switch after which the task runs on another thread. */

@@ -238,26 +238,46 @@ int gs__chan_unrecv(gs_chan *ch, const void *item)
 
 /* ---- without waiting ---- */
 
-int gs__chan_try_send(gs_chan *ch, const void *item)
+/* With the lock held, which they release. */
+static gs__noinline int finish_send(gs_chan *ch, const void *item)
 {
     gs__wakes wakes;
     gs__wakes_init(&wakes);
-    gs__acquire(&ch->lock);
     int code = gs__chan_send_locked(ch, item, &wakes);
     gs__release(&ch->lock);
     gs__wake_all(&wakes);
     return code;
 }
 
-int gs__chan_try_recv(gs_chan *ch, void *item)
+static gs__noinline int finish_recv(gs_chan *ch, void *item)
 {
     gs__wakes wakes;
     gs__wakes_init(&wakes);
-    gs__acquire(&ch->lock);
     int code = gs__chan_recv_locked(ch, item, &wakes);
     gs__release(&ch->lock);
     gs__wake_all(&wakes);
     return code;
+}
+
+int gs__chan_try_send(gs_chan *ch, const void *item)
+{
+    gs__acquire(&ch->lock);
+    if (!gs__list_empty(&ch->receivers) || in_ring(ch) == ch->capacity ||
+        gs__unlikely(atomic_load_explicit(&ch->closed, memory_order_relaxed)))
+        return finish_send(ch, item);
+    put_in_ring(ch, item);
+    gs__release(&ch->lock);
+    return GS_OK;
+}
+
+int gs__chan_try_recv(gs_chan *ch, void *item)
+{
+    gs__acquire(&ch->lock);
+    if (!gs__list_empty(&ch->senders) || gs__unlikely(ch->n_returned) || count_of(ch) == 0)
+        return finish_recv(ch, item);
+    take_from_ring(ch, item);
+    gs__release(&ch->lock);
+    return GS_OK;
 }
 
 /* How many elements one hold of the lock moves at most: others get their turn. */

@@ -49,8 +49,7 @@ static inline void gs__coro_init(gs__coro *coro, gs__stack stack, void (*entry)(
 gs__stack gs__coro_fini(gs__coro *coro);
 /* Leaves `from` for `to`; goes on when somebody switches to `from`. `ending`: from will never run
  * again. */
-static inline __attribute__((always_inline)) void gs__coro_switch(gs__coro *from, gs__coro *to,
-                                                                  bool ending)
+static gs__always_inline void gs__coro_switch(gs__coro *from, gs__coro *to, bool ending)
 {
     (void)ending;
 #ifdef GS__TSAN

@@ -60,7 +60,7 @@ static gs_task *take_next(gs__worker *w)
  * processor's table of them. So, of those behind `l`, fetches the record of the fifth, the page of the
  * fourth's stack, and the frames of the second's: each reads only what was fetched when others were taken.
  * In line, as GCC takes a function that only fetches for one that does nothing. */
-static inline __attribute__((always_inline)) void prefetch_behind(gs__list *list, gs__link *l)
+static gs__always_inline void prefetch_behind(gs__list *list, gs__link *l)
 {
     gs__link *end = &list->head, *second, *fourth;
     if (l->next == end || (second = l->next->next) == end || second->next == end ||

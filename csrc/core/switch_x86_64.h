@@ -21,7 +21,7 @@
 #define GS__SWITCH_AVX512
 #endif
 
-static inline __attribute__((always_inline)) void gs__switch(void **save, void *to)
+static gs__always_inline void gs__switch(void **save, void *to)
 {
     __asm__ volatile("leaq    -128(%%rsp), %%rsp\n\t" /* the red zone, which the compiler may be using */
                      "leaq    1f(%%rip), %%rax\n\t"

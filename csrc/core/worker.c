@@ -95,8 +95,7 @@ static bool can_go_on(gs__worker *w, gs_task *task)
 }
 
 /* In line, as the switch is: see switch_x86_64.h. */
-static inline __attribute__((always_inline)) void leave(gs__worker *w, gs_task *self, gs_task *next,
-                                                        bool ended)
+static gs__always_inline void leave(gs__worker *w, gs_task *self, gs_task *next, bool ended)
 {
     w->left = self;
     w->left_ended = ended;
@@ -143,7 +142,7 @@ void gs__yield_task(gs_task *self)
     leave(w, self, next, false);
 }
 
-static inline __attribute__((always_inline)) _Noreturn void leave_for_good(gs_task *self)
+static gs__always_inline _Noreturn void leave_for_good(gs_task *self)
 {
     gs__worker *w = self->worker;
     leave(w, self, gs__pick_quick(w), true);

@@ -22,6 +22,8 @@ static inline int gs__py_args(const gs__py_params *params, PyObject *const *args
 {
     if (gs__unlikely(kwnames || nargs < params->n_required || nargs > params->n_positional))
         return gs__py_args_named(params, args, nargs, kwnames, out);
+#pragma GCC \
+    unroll 6 /* so that the caller's parameters, which are constant, tell how many there are */
     for (int i = 0; params->names[i]; i++)
         out[i] = i < nargs ? args[i] : NULL;
     return 0;

@@ -53,49 +53,72 @@ static int send_later(gs__py_chan *self, const void *item, gs_ctx *scope, int64_
     return code;
 }
 
-static PyObject *send_value(gs__py_chan *self, PyObject *value, int64_t deadline)
+/* What could not be sent at once, for the reason that `code` says. NULL: `scope` raised. */
+static gs__noinline PyObject *send_slowly(gs__py_chan *self, void *item, gs_ctx *scope, int code,
+                                          int64_t deadline)
+{
+    if (scope)
+        gs__ctx_ref(scope);
+    if (code == GS_EAGAIN)
+        code = send_later(self, item, scope, deadline);
+    if (code != GS_OK) {
+        gs__codec_drop(&self->codec, item);
+        gs__py_chan_raise(self, "send", code, scope);
+    }
+    if (scope)
+        gs__ctx_unref(scope);
+    return code == GS_OK ? Py_NewRef(Py_None) : NULL;
+}
+
+/* An object, however long it takes: most calls. It needs neither room nor a conversion. */
+static gs__always_inline PyObject *send_object(gs__py_chan *self, gs_task *task, PyObject *value)
+{
+    gs_ctx *scope = gs__py_scope_peek_in(self->state, task);
+    void *item = Py_NewRef(value);
+    int code = scope ? send_now(self, &item, scope) : GS__PY_RAISED;
+    return gs__likely(code == GS_OK) ? Py_NewRef(Py_None)
+                                     : send_slowly(self, &item, scope, code, GS_FOREVER);
+}
+
+static PyObject *send_value(gs__py_chan *self, gs_task *task, PyObject *value, int64_t deadline)
 {
     uint64_t words[GS__ITEM_WORDS];
     void *item = gs__item_room(&self->codec, words);
     if (!item)
         return NULL;
     PyObject *result = NULL;
-    if (gs__codec_write(&self->codec, (PyObject *)self, value, item) < 0)
-        goto done;
-    gs_ctx *scope = gs__py_scope_peek(self->state);
-    int code = scope ? send_now(self, item, scope) : GS__PY_RAISED;
-    if (gs__likely(code == GS_OK)) {
-        result = Py_NewRef(Py_None);
-        goto done;
+    if (gs__codec_write(&self->codec, (PyObject *)self, value, item) == 0) {
+        gs_ctx *scope = gs__py_scope_peek_in(self->state, task);
+        int code = scope ? send_now(self, item, scope) : GS__PY_RAISED;
+        result =
+            code == GS_OK ? Py_NewRef(Py_None) : send_slowly(self, item, scope, code, deadline);
     }
-    if (scope)
-        gs__ctx_ref(scope);
-    if (code == GS_EAGAIN)
-        code = send_later(self, item, scope, deadline);
-    if (code == GS_OK) {
-        result = Py_NewRef(Py_None);
-    } else {
-        gs__codec_drop(&self->codec, item);
-        gs__py_chan_raise(self, "send", code, scope);
-    }
-    if (scope)
-        gs__ctx_unref(scope);
-done:
     gs__item_room_free(item, words);
     return result;
+}
+
+static gs__noinline PyObject *send_with(gs__py_chan *self, gs_task *task, PyObject *const *args,
+                                        Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const gs__py_params params = {"send", 1, 2, {"value", "timeout"}};
+    PyObject *given[2];
+    int64_t deadline = GS_FOREVER;
+    if (gs__py_args(&params, args, nargs, kwnames, given) < 0)
+        return NULL;
+    if (given[1] && gs__py_deadline(given[1], "timeout", &deadline) < 0)
+        return NULL;
+    return send_value(self, task, given[0], deadline);
 }
 
 PyObject *gs__py_chan_send(gs__py_chan *self, PyObject *const *args, Py_ssize_t nargs,
                            PyObject *kwnames)
 {
-    static const gs__py_params params = {"send", 1, 2, {"value", "timeout"}};
-    PyObject *given[2];
-    int64_t deadline = GS_FOREVER;
-    if (gs__py_args(&params, args, nargs, kwnames, given) < 0 || gs__py_chan_enter(self) < 0)
+    gs_task *task;
+    if (gs__py_chan_enter_as(self, &task) < 0)
         return NULL;
-    if (given[1] && gs__py_deadline(given[1], "timeout", &deadline) < 0)
-        return NULL;
-    return send_value(self, given[0], deadline);
+    if (gs__likely(nargs == 1 && !kwnames && self->codec.kind == GS__CODEC_OBJECT))
+        return send_object(self, task, args[0]);
+    return send_with(self, task, args, nargs, kwnames);
 }
 
 PyObject *gs__py_chan_send_nowait(gs__py_chan *self, PyObject *value)
@@ -147,16 +170,14 @@ static int recv_later(gs__py_chan *self, void *item, gs_ctx *scope, int64_t dead
     return code;
 }
 
-PyObject *gs__py_chan_value_of(gs__py_chan *self, void *item)
+PyObject *gs__py_chan_other_value_of(gs__py_chan *self, void *item)
 {
-    PyObject *value = gs__codec_read(&self->codec, item);
-    if (gs__likely(value != NULL)) {
+    PyObject *value = gs__codec_read_other(&self->codec, item);
+    if (value)
         gs__codec_done(&self->codec, item);
-        return value;
-    }
-    if (gs__chan_unrecv(self->ch, item) != GS_OK)
+    else if (gs__chan_unrecv(self->ch, item) != GS_OK)
         gs__codec_drop(&self->codec, item);
-    return NULL;
+    return value;
 }
 
 /* What a receive from a closed and drained channel is. */
@@ -177,20 +198,13 @@ static PyObject *received(gs__py_chan *self, void *item, enum when_closed when_c
     return when_closed == CLOSED_IS_PAIR ? pair(value, Py_True) : value;
 }
 
-static PyObject *recv_value(gs__py_chan *self, int64_t deadline, enum when_closed when_closed)
+/* What could not be received at once, as send_slowly. */
+static gs__noinline PyObject *recv_slowly(gs__py_chan *self, void *item, gs_ctx *scope, int code,
+                                          int64_t deadline, enum when_closed when_closed)
 {
-    uint64_t words[GS__ITEM_WORDS];
-    void *item = gs__item_room(&self->codec, words);
-    gs_ctx *scope = item ? gs__py_scope_peek(self->state) : NULL;
     PyObject *result = NULL;
-    if (!scope)
-        goto done;
-    int code = recv_now(self, item, scope);
-    if (gs__likely(code == GS_OK)) {
-        result = received(self, item, when_closed);
-        goto done;
-    }
-    gs__ctx_ref(scope);
+    if (scope)
+        gs__ctx_ref(scope);
     if (code == GS_EAGAIN)
         code = recv_later(self, item, scope, deadline);
     if (code == GS_OK)
@@ -199,43 +213,80 @@ static PyObject *recv_value(gs__py_chan *self, int64_t deadline, enum when_close
         result = pair(Py_NewRef(Py_None), Py_False);
     else if (code != GS_ECLOSED || when_closed == CLOSED_RAISES)
         gs__py_chan_raise(self, "recv", code, scope);
-    gs__ctx_unref(scope);
-done:
-    if (item)
-        gs__item_room_free(item, words);
+    if (scope)
+        gs__ctx_unref(scope);
     return result;
 }
 
-static PyObject *recv_with(gs__py_chan *self, PyObject *const *args, Py_ssize_t nargs,
-                           PyObject *kwnames, const gs__py_params *params,
-                           enum when_closed when_closed)
+/* As send_object. */
+static gs__always_inline PyObject *recv_object(gs__py_chan *self, gs_task *task,
+                                               enum when_closed when_closed)
 {
+    gs_ctx *scope = gs__py_scope_peek_in(self->state, task);
+    void *item;
+    int code = scope ? recv_now(self, &item, scope) : GS__PY_RAISED;
+    return gs__likely(code == GS_OK)
+               ? item
+               : recv_slowly(self, &item, scope, code, GS_FOREVER, when_closed);
+}
+
+static gs__noinline PyObject *recv_value(gs__py_chan *self, gs_task *task, int64_t deadline,
+                                         enum when_closed when_closed)
+{
+    uint64_t words[GS__ITEM_WORDS];
+    void *item = gs__item_room(&self->codec, words);
+    if (!item)
+        return NULL;
+    gs_ctx *scope = gs__py_scope_peek_in(self->state, task);
+    int code = scope ? recv_now(self, item, scope) : GS__PY_RAISED;
+    PyObject *result = code == GS_OK ? received(self, item, when_closed)
+                                     : recv_slowly(self, item, scope, code, deadline, when_closed);
+    gs__item_room_free(item, words);
+    return result;
+}
+
+static gs__noinline PyObject *recv_with(gs__py_chan *self, gs_task *task, PyObject *const *args,
+                                        Py_ssize_t nargs, PyObject *kwnames, const char *call,
+                                        enum when_closed when_closed)
+{
+    const gs__py_params params = {call, 0, 1, {"timeout"}};
     PyObject *timeout;
     int64_t deadline = GS_FOREVER;
-    if (gs__py_args(params, args, nargs, kwnames, &timeout) < 0 || gs__py_chan_enter(self) < 0)
+    if (gs__py_args(&params, args, nargs, kwnames, &timeout) < 0)
         return NULL;
     if (timeout && gs__py_deadline(timeout, "timeout", &deadline) < 0)
         return NULL;
-    return recv_value(self, deadline, when_closed);
+    return recv_value(self, task, deadline, when_closed);
 }
 
 PyObject *gs__py_chan_recv(gs__py_chan *self, PyObject *const *args, Py_ssize_t nargs,
                            PyObject *kwnames)
 {
-    static const gs__py_params params = {"recv", 0, 1, {"timeout"}};
-    return recv_with(self, args, nargs, kwnames, &params, CLOSED_RAISES);
+    gs_task *task;
+    if (gs__py_chan_enter_as(self, &task) < 0)
+        return NULL;
+    if (gs__likely(nargs == 0 && !kwnames && self->codec.kind == GS__CODEC_OBJECT))
+        return recv_object(self, task, CLOSED_RAISES);
+    return recv_with(self, task, args, nargs, kwnames, "recv", CLOSED_RAISES);
 }
 
 PyObject *gs__py_chan_recv_ok(gs__py_chan *self, PyObject *const *args, Py_ssize_t nargs,
                               PyObject *kwnames)
 {
-    static const gs__py_params params = {"recv_ok", 0, 1, {"timeout"}};
-    return recv_with(self, args, nargs, kwnames, &params, CLOSED_IS_PAIR);
+    gs_task *task;
+    return gs__py_chan_enter_as(self, &task) < 0
+               ? NULL
+               : recv_with(self, task, args, nargs, kwnames, "recv_ok", CLOSED_IS_PAIR);
 }
 
 PyObject *gs__py_chan_next(gs__py_chan *self)
 {
-    return gs__py_chan_enter(self) < 0 ? NULL : recv_value(self, GS_FOREVER, CLOSED_ENDS);
+    gs_task *task;
+    if (gs__py_chan_enter_as(self, &task) < 0)
+        return NULL;
+    if (gs__likely(self->codec.kind == GS__CODEC_OBJECT))
+        return recv_object(self, task, CLOSED_ENDS);
+    return recv_value(self, task, GS_FOREVER, CLOSED_ENDS);
 }
 
 PyObject *gs__py_chan_recv_nowait(gs__py_chan *self, PyObject *Py_UNUSED(none))

@@ -1,6 +1,6 @@
 /* drops.c: what C threads drop and Python owns.
  *
- * Dropped references that no thread with the GIL released are on `list`, newest first. Threads push
+ * Dropped references that no thread with the GIL released are on `gs__py_dropped`, newest first. Threads push
  * by compare-and-swap and take all at once, so there is no lock and a fork leaves the list whole.
  * The first one on an empty list asks the interpreter for a pending call, in case nobody enters the
  * module for long (before 3.13 the main thread looks for one only when it next takes the GIL).
@@ -12,12 +12,12 @@
 
 #include <pthread.h>
 
-typedef struct dropped {
-    struct dropped *next;
+typedef struct gs__py_dropped {
+    struct gs__py_dropped *next;
     PyObject *object;
 } dropped;
 
-static _Atomic(dropped *) list;
+_Atomic(dropped *) gs__py_dropped;
 static atomic_bool open_for_calls;
 static atomic_int asking; /* threads that are asking for a pending call */
 
@@ -59,10 +59,10 @@ void gs__py_drop(PyObject *object)
     if (!one)
         return; /* a leaked object, where memory ran out, is the least harm */
     one->object = object;
-    dropped *first = atomic_load(&list);
+    dropped *first = atomic_load(&gs__py_dropped);
     do
         one->next = first;
-    while (!atomic_compare_exchange_weak(&list, &first, one));
+    while (!atomic_compare_exchange_weak(&gs__py_dropped, &first, one));
     if (!first)
         ask_for_call();
 }
@@ -77,12 +77,9 @@ void gs__py_drop_item(void *item)
     gs__py_drop(*(PyObject **)item);
 }
 
-void gs__py_drops_run(void)
+void gs__py_drops_release(void)
 {
-    gs__pyworker_give_way();
-    if (gs__likely(atomic_load_explicit(&list, memory_order_relaxed) == NULL))
-        return;
-    dropped *one = atomic_exchange(&list, NULL), *oldest = NULL;
+    dropped *one = atomic_exchange(&gs__py_dropped, NULL), *oldest = NULL;
     while (one) {
         dropped *next = one->next;
         one->next = oldest;

@@ -24,7 +24,7 @@ static struct {
 
 static void warn(gs__worker *w, gs_task *task)
 {
-    PyFrameObject *frame = PyThreadState_GetFrame(gs__pystate_thread(w->bindings));
+    PyFrameObject *frame = PyThreadState_GetFrame(((gs__pystates *)w->bindings)->current);
     PyObject *module = frame ? PyImport_ImportModule("pygostop._late") : NULL;
     PyObject *done = module ? PyObject_CallMethod(module, "warn", "OO", frame, task->owner) : NULL;
     if (!done && PyErr_Occurred())

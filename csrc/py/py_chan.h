@@ -25,11 +25,17 @@ typedef struct gs__py_chan {
     uint8_t halves; /* GS__PY_RECVS, GS__PY_SENDS */
 } gs__py_chan;
 
-/* Every call begins with it: 0, or -1 with RuntimeError in a forked child. */
+/* Every call begins with one of them: 0, or -1 with RuntimeError in a forked child. `*task` is the one that
+ * calls; NULL elsewhere. */
+static inline int gs__py_chan_enter_as(gs__py_chan *self, gs_task **task)
+{
+    *task = gs__py_drops_run();
+    return gs__py_check_generation(self->generation, (PyObject *)self);
+}
 static inline int gs__py_chan_enter(gs__py_chan *self)
 {
-    gs__py_drops_run();
-    return gs__py_check_generation(self->generation, (PyObject *)self);
+    gs_task *task;
+    return gs__py_chan_enter_as(self, &task);
 }
 
 /* Sets the exception for a code that a call on the channel ended with, and returns NULL. `scope`
@@ -37,7 +43,13 @@ static inline int gs__py_chan_enter(gs__py_chan *self)
 PyObject *gs__py_chan_raise(gs__py_chan *self, const char *call, int code, gs_ctx *scope);
 
 /* The value of an item received; where this fails the item is put back in front. */
-PyObject *gs__py_chan_value_of(gs__py_chan *self, void *item);
+PyObject *gs__py_chan_other_value_of(gs__py_chan *self, void *item);
+static inline PyObject *gs__py_chan_value_of(gs__py_chan *self, void *item)
+{
+    return gs__likely(self->codec.kind == GS__CODEC_OBJECT)
+               ? gs__codec_read(&self->codec, item)
+               : gs__py_chan_other_value_of(self, item);
+}
 
 /* chan.c */
 PyObject *gs__py_chan_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);

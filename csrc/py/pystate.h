@@ -29,8 +29,9 @@ typedef struct gs__pystate gs__pystate;
 /* Those of one worker thread. */
 typedef struct gs__pystates {
     gs__pystate *loaded;
-    gs__pystate *own;      /* of the scheduler's stack */
-    PyThreadState *thread; /* the own one's */
+    PyThreadState *current; /* what the interpreter has `loaded` in */
+    gs__pystate *own;       /* of the scheduler's stack */
+    PyThreadState *thread;  /* the own one's */
     gs__pystate *ended; /* swap: to be used again, last first; exchange: loaded after a task's end */
     gs__spare_variables variables;
 } gs__pystates;
@@ -52,9 +53,6 @@ static inline void gs__pystate_load(gs__pystates *states, gs__pystate *to)
  * returned. GS_ENOMEM: body was not called. */
 int gs__pystate_run(gs__pystates *states, const gs__stack *stack, gs__pystate **where,
                     void (*body)(void *), void *arg);
-
-/* The thread state whose frames are those of the stack that runs on the worker. */
-PyThreadState *gs__pystate_thread(gs__pystates *states);
 
 /* ---- pystate.c ---- */
 

@@ -123,11 +123,6 @@ static void init(gs__pystate *state, const gs__stack *stack, PyThreadState *thre
 #endif
 }
 
-PyThreadState *gs__pystate_thread(gs__pystates *states)
-{
-    return states->thread;
-}
-
 int gs__pystate_run(gs__pystates *states, const gs__stack *stack, gs__pystate **where,
                     void (*body)(void *), void *arg)
 {
@@ -160,7 +155,8 @@ int gs__pystates_open(gs__pystates *states)
         return GS_ENOMEM;
     }
     PyEval_RestoreThread(thread);
-    *states = (gs__pystates){.loaded = own, .own = own, .thread = thread, .ended = both + 1};
+    *states = (gs__pystates){
+        .loaded = own, .current = thread, .own = own, .thread = thread, .ended = both + 1};
     return GS_OK;
 }
 

@@ -67,6 +67,7 @@ static void note_gilstate(PyThreadState *Py_UNUSED(thread))
 void gs__pystate_switch(gs__pystates *states, gs__pystate *to)
 {
     states->loaded = to;
+    states->current = to->thread;
     PyThreadState_Swap(to->thread);
     note_gilstate(to->thread);
 }
@@ -111,11 +112,6 @@ static void take_root_back(PyThreadState *thread)
     thread->datastack_top = thread->datastack_limit = NULL;
 }
 
-PyThreadState *gs__pystate_thread(gs__pystates *states)
-{
-    return states->loaded->thread;
-}
-
 int gs__pystate_run(gs__pystates *states, const gs__stack *stack, gs__pystate **where,
                     void (*body)(void *), void *arg)
 {
@@ -148,7 +144,8 @@ int gs__pystates_open(gs__pystates *states)
     gs__pystate *own = gs__calloc(sizeof *own);
     if (own && (own->thread = PyThreadState_New(PyInterpreterState_Main()))) {
         PyEval_RestoreThread(own->thread);
-        *states = (gs__pystates){.loaded = own, .own = own, .thread = own->thread};
+        *states = (gs__pystates){
+            .loaded = own, .current = own->thread, .own = own, .thread = own->thread};
         if (find_gilstate_key(own->thread) == GS_OK)
             return GS_OK;
         PyThreadState_Clear(own->thread);

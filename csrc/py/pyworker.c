@@ -34,6 +34,13 @@ bool gs__pyworker_may_run(void)
     return states->loaded == (task ? ((gs__py_task *)task->owner)->pystate : states->own);
 }
 
+/* Lets others run where the caller is a Python task that has run for long while they wait. */
+void gs__pyworker_give_way(gs_task *task)
+{
+    if (task->group == &gs__py_group)
+        gs__yield_task(task);
+}
+
 /* ---- hooks ---- */
 
 /* A worker that has no memory for its thread state cannot do without: it waits until there is some. */

@@ -18,15 +18,6 @@ int gs__pyworkers_start(void);
 /* The execution states of the calling thread, a Python worker's. */
 gs__pystates *gs__pyworker_states(void);
 
-/* Lets others run where the caller is a Python task that has run for long while they wait. */
-static inline void gs__pyworker_give_way(void)
-{
-    gs_task *task = gs__task_current();
-    if (task && gs__unlikely(gs__task_signal(task) & GS__SIGNAL_GIVE_WAY) &&
-        task->group == &gs__py_group)
-        gs__yield_task(task);
-}
-
 /* Whether Python code may run here, given that the thread has the GIL: not on a Python worker while
  * another stack's state is loaded. */
 bool gs__pyworker_may_run(void);

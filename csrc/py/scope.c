@@ -22,6 +22,7 @@
 #include "py_task.h"
 #include "pyworker.h"
 #include "running.h"
+#include "worker.h"
 
 #include <structmember.h>
 
@@ -74,18 +75,30 @@ static gs_ctx *in_force_of(scope *self)
     return task && task->group == &gs__py_group ? &task->ctx : gs__ctx_background();
 }
 
-gs_ctx *gs__py_scope_peek(gs__state *state)
+static gs__noinline gs_ctx *look_up(gs__state *state)
 {
-    gs_task *task = gs__task_current();
-    if (task && task->group == &gs__py_group &&
-        gs__variables_as_entered(((gs__py_task *)task->owner)->entered))
-        return &task->ctx;
     scope *top;
     if (innermost(state, &top) < 0)
         return NULL;
     gs_ctx *ctx = in_force_of(top);
     Py_XDECREF(top); /* the variable has another reference */
     return ctx;
+}
+
+gs_ctx *gs__py_scope_peek_in(gs__state *state, gs_task *task)
+{
+    if (task && task->group == &gs__py_group) {
+        gs__pystates *states = task->worker->bindings;
+        if (gs__likely(gs__variables_as_entered(((gs__py_task *)task->owner)->entered,
+                                                states->current)))
+            return &task->ctx;
+    }
+    return look_up(state);
+}
+
+gs_ctx *gs__py_scope_peek(gs__state *state)
+{
+    return gs__py_scope_peek_in(state, gs__task_current());
 }
 
 gs_ctx *gs__py_scope(gs__state *state)

@@ -117,8 +117,19 @@ void gs__py_drop_object(void *object);
 /* An element's drop: `item` points at a PyObject *. */
 void gs__py_drop_item(void *item);
 /* Releases what is on the list; before, a Python task that was asked to gives way. A few loads where there is
- * nothing. Entry points call it. */
-void gs__py_drops_run(void);
+ * nothing. Entry points call it. Gives the task that calls; NULL elsewhere. */
+extern _Atomic(struct gs__py_dropped *) gs__py_dropped;
+void gs__py_drops_release(void);
+void gs__pyworker_give_way(gs_task *task);
+static inline gs_task *gs__py_drops_run(void)
+{
+    gs_task *task = gs__task_current();
+    if (task && gs__unlikely(gs__task_signal(task) & GS__SIGNAL_GIVE_WAY))
+        gs__pyworker_give_way(task);
+    if (gs__unlikely(atomic_load_explicit(&gs__py_dropped, memory_order_relaxed) != NULL))
+        gs__py_drops_release();
+    return task;
+}
 
 /* ---- unscoped.c ---- */
 
@@ -155,11 +166,13 @@ gs_ctx *gs__py_scope(gs__state *state);
 /* The same, borrowed: good until Python code runs or the GIL is given up. A reference costs as much as
  * all else that a call does which need not wait. */
 gs_ctx *gs__py_scope_peek(gs__state *state);
+/* The same, for a caller that knows which task it is. */
+gs_ctx *gs__py_scope_peek_in(gs__state *state, gs_task *task);
 
 /* ---- scope.c ---- */
 
-/* Puts the context of a task that begins in force, in place of what its maker had. A new reference on the
- * Scope; NULL with an exception. */
+/* Puts the context of a task that begins in force, in place of what its maker had, borrowed until
+ * gs__py_scope_task_leaves. A new reference on the Scope; NULL with an exception. */
 PyObject *gs__py_scope_begin(gs__state *state, gs_ctx *ctx);
 /* The task ends. Whether that Scope is known to none but `refs` references, and is a blank one now, for
  * another task to begin with. Else it keeps the context. */

@@ -60,14 +60,9 @@ static PyObject *context_of(PyObject *snapshot)
     return (PyObject *)context;
 }
 
-bool gs__variables_as_entered(const gs__variables *self)
+bool gs__variables_as_entered(const gs__variables *self, PyThreadState *thread)
 {
-#if PY_VERSION_HEX >= 0x030D0000
-    PyObject *context = PyThreadState_GetUnchecked()->context;
-#else
-    PyObject *context = _PyThreadState_UncheckedGet()->context;
-#endif
-    return self && context && mapping_of(context) == self->mapping;
+    return self && thread->context && mapping_of(thread->context) == self->mapping;
 }
 
 /* One that the last task of the same maker left. */
@@ -114,7 +109,7 @@ PyObject *gs__variables_snapshot(void)
     return PyContext_CopyCurrent();
 }
 
-bool gs__variables_as_entered(const gs__variables *Py_UNUSED(self))
+bool gs__variables_as_entered(const gs__variables *Py_UNUSED(self), PyThreadState *Py_UNUSED(thread))
 {
     return false;
 }

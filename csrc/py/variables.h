@@ -34,8 +34,8 @@ gs__variables *gs__variables_enter(gs__state *state, gs__spare_variables *spare,
  * exception that is set stays. */
 int gs__variables_leave(gs__spare_variables *spare, gs__variables *variables);
 void gs__variables_release(gs__spare_variables *spare);
-/* Whether the caller's are still these, none set since: so the scope is the one that they were entered with.
+/* Whether those of `thread`, the caller's, are still these, none set since: so the scope is the one that they were entered with.
  * False also where that cannot be told. */
-bool gs__variables_as_entered(const gs__variables *variables);
+bool gs__variables_as_entered(const gs__variables *variables, PyThreadState *thread);
 
 #endif
