@@ -103,6 +103,11 @@ def _wait(process: subprocess.Popen[bytes], timeout: float | None) -> int | None
 
     try:
         threading.Thread(target=wait, name="pygostop-compiler", daemon=True).start()
+    except BaseException:  # there is none to start, and nobody who waits for the process
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+    try:
         ended.recv(timeout)
     except BaseException as error:
         _kill(process, ended)

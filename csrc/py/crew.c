@@ -9,9 +9,10 @@
 static void member_free(gs__member *self)
 {
     gs__cause_unref(self->cause);
-    if (!self->task_is_cause)
-        gs__py_drop(self->task);
-    gs__free(self);
+    if (self->task_is_cause)
+        gs__free(self);
+    else
+        gs__py_drop_in(&self->dropped, self->task, self);
 }
 
 void gs__crew_unref(gs__crew *self)

@@ -35,6 +35,7 @@ typedef struct gs__member {
     PyObject *task;   /* a Task; referenced, but where the cause has the reference */
     gs__cause *cause; /* of a failure; NULL */
     bool task_is_cause;
+    gs__py_dropped dropped; /* once it is none any more */
 } gs__member;
 
 /* One reference the caller's; `limit` 0: none. NULL when memory ran out. */

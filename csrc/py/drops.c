@@ -1,6 +1,6 @@
 /* drops.c: what C threads drop and Python owns.
  *
- * Dropped references that no thread with the GIL released are on `gs__py_dropped`, newest first. Threads push
+ * Dropped references that no thread with the GIL released are on `gs__py_drops`, newest first. Threads push
  * by compare-and-swap and take all at once, so there is no lock and a fork leaves the list whole.
  * The first one on an empty list asks the interpreter for a pending call, in case nobody enters the
  * module for long (before 3.13 the main thread looks for one only when it next takes the GIL).
@@ -12,12 +12,7 @@
 
 #include <pthread.h>
 
-typedef struct gs__py_dropped {
-    struct gs__py_dropped *next;
-    PyObject *object;
-} dropped;
-
-_Atomic(dropped *) gs__py_dropped;
+_Atomic(gs__py_dropped *) gs__py_drops;
 static atomic_bool open_for_calls;
 static atomic_int asking; /* threads that are asking for a pending call */
 
@@ -46,25 +41,48 @@ static void ask_for_call(void)
     atomic_fetch_sub(&asking, 1);
 }
 
+/* Taking one of several references off runs nothing. */
+static bool may_drop_here(PyObject *object)
+{
+    return have_gil() && (Py_REFCNT(object) > 1 || gs__pyworker_may_run());
+}
+
+static void put_off(gs__py_dropped *one)
+{
+    gs__py_dropped *first = atomic_load(&gs__py_drops);
+    do
+        one->next = first;
+    while (!atomic_compare_exchange_weak(&gs__py_drops, &first, one));
+    if (!first)
+        ask_for_call();
+}
+
+void gs__py_drop_in(gs__py_dropped *room, PyObject *object, void *block)
+{
+    if (may_drop_here(object)) {
+        gs__free(block);
+        Py_DECREF(object);
+        return;
+    }
+    room->object = object;
+    room->block = block;
+    put_off(room);
+}
+
 void gs__py_drop(PyObject *object)
 {
     if (!object)
         return;
-    /* Taking one of several references off runs nothing. */
-    if (have_gil() && (Py_REFCNT(object) > 1 || gs__pyworker_may_run())) {
+    if (may_drop_here(object)) {
         Py_DECREF(object);
         return;
     }
-    dropped *one = gs__alloc(sizeof *one);
+    gs__py_dropped *one = gs__alloc(sizeof *one);
     if (!one)
         return; /* a leaked object, where memory ran out, is the least harm */
     one->object = object;
-    dropped *first = atomic_load(&gs__py_dropped);
-    do
-        one->next = first;
-    while (!atomic_compare_exchange_weak(&gs__py_dropped, &first, one));
-    if (!first)
-        ask_for_call();
+    one->block = one;
+    put_off(one);
 }
 
 void gs__py_drop_object(void *object)
@@ -79,17 +97,17 @@ void gs__py_drop_item(void *item)
 
 void gs__py_drops_release(void)
 {
-    dropped *one = atomic_exchange(&gs__py_dropped, NULL), *oldest = NULL;
+    gs__py_dropped *one = atomic_exchange(&gs__py_drops, NULL), *oldest = NULL;
     while (one) {
-        dropped *next = one->next;
+        gs__py_dropped *next = one->next;
         one->next = oldest;
         oldest = one;
         one = next;
     }
     while (oldest) {
-        dropped *next = oldest->next;
+        gs__py_dropped *next = oldest->next;
         PyObject *object = oldest->object;
-        gs__free(oldest);
+        gs__free(oldest->block);
         Py_DECREF(object);
         oldest = next;
     }

@@ -26,7 +26,10 @@ typedef struct gs__py_task {
     gs__state *state; /* of the module, which the type keeps */
     unsigned generation;
     gs__task_hook hook;
-    gs__py_job job;      /* that runs the callbacks */
+    union {
+        gs__py_job job;         /* that runs the callbacks */
+        gs__py_dropped dropped; /* once it has ended without any */
+    };
     atomic_int phase;    /* enum gs__py_task_phase */
     PyObject *callbacks; /* a list, or NULL */
     PyObject *value;     /* the result; NULL before the first call that asks, or where it failed */

@@ -112,13 +112,21 @@ int gs__py_seconds(PyObject *seconds, const char *what, int64_t *ns);
 /* Releases a reference from any thread, with or without the GIL: at once with it; else it is put on a
  * list and released by the next thread that enters the module, or by a pending call. NULL is fine. */
 void gs__py_drop(PyObject *object);
+/* The same with room for what the list needs, so that it cannot fail: in the object, or in `block`, memory of
+ * gs__alloc that is freed with it; else NULL. */
+typedef struct gs__py_dropped {
+    struct gs__py_dropped *next;
+    PyObject *object;
+    void *block;
+} gs__py_dropped;
+void gs__py_drop_in(gs__py_dropped *room, PyObject *object, void *block);
 /* The same as a drop callback of the core. */
 void gs__py_drop_object(void *object);
 /* An element's drop: `item` points at a PyObject *. */
 void gs__py_drop_item(void *item);
 /* Releases what is on the list; before, a Python task that was asked to gives way. A few loads where there is
  * nothing. Entry points call it. Gives the task that calls; NULL elsewhere. */
-extern _Atomic(struct gs__py_dropped *) gs__py_dropped;
+extern _Atomic(gs__py_dropped *) gs__py_drops;
 void gs__py_drops_release(void);
 void gs__pyworker_give_way(gs_task *task);
 static inline gs_task *gs__py_drops_run(void)
@@ -126,7 +134,7 @@ static inline gs_task *gs__py_drops_run(void)
     gs_task *task = gs__task_current();
     if (task && gs__unlikely(gs__task_signal(task) & GS__SIGNAL_GIVE_WAY))
         gs__pyworker_give_way(task);
-    if (gs__unlikely(atomic_load_explicit(&gs__py_dropped, memory_order_relaxed) != NULL))
+    if (gs__unlikely(atomic_load_explicit(&gs__py_drops, memory_order_relaxed) != NULL))
         gs__py_drops_release();
     return task;
 }

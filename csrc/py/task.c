@@ -121,7 +121,7 @@ static void run_callbacks_later(gs__py_job *job)
 static void drop_ended(gs__py_task *self, int phase)
 {
     if (phase != GS__PY_TASK_CALLBACKS || gs__py_dispatch_job(&self->job) != GS_OK)
-        gs__py_drop((PyObject *)self);
+        gs__py_drop_in(&self->dropped, (PyObject *)self, NULL);
 }
 
 /* On the thread that ended the C task, without the GIL. */
