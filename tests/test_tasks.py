@@ -421,7 +421,7 @@ def summed() -> Iterator[Callable[[bytes], FileSum]]:
 
 
 PIECE = 128 << 10
-SIZES = [*range(0, 70), PIECE - 1, PIECE, PIECE + 1, PIECE + 17, 3 * PIECE + 5, 1_234_567]
+SIZES = [*range(0, 300), PIECE - 1, PIECE, PIECE + 1, PIECE + 17, 3 * PIECE + 5, 1_234_567]
 
 
 def test_crc32_is_zlibs(tmp_path: pathlib.Path, summed: Callable[[bytes], FileSum]) -> None:
