@@ -1,4 +1,4 @@
-"""How cost grows: rows of the core at sizes from 10² to 10⁶.
+"""How cost grows: rows of the core at sizes from 10² to 10⁶, and of Python tasks.
 
 python benchmarks/growth.py [--quick] [--json FILE] [--chart FILE.svg] [--rows ROW ...]
 
@@ -21,14 +21,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chart import growth_chart
-from common import BUILD, CannotRun, invoke, machine, say_progress
+from common import BENCHMARKS, BUILD, OURS, CannotRun, invoke, machine, say_progress
 from suite_core import build_core
+from suite_python import environment
 from table import NONE, number, print_table
 
 LINEAR = 1.25
 SECONDS = 120  # of one run
 ROW_SECONDS = 40.0  # after which a row is given no larger size
 SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)
+PYTHON_SIZES = (100, 1_000, 10_000, 100_000, 300_000)  # of what parks: 6 KB each
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,11 @@ class Row:
 
     @property
     def unit(self) -> str:
-        return "ns" if self.name != "parked_memory" else "B"
+        return "B" if self.name.endswith("_memory") else "ns"
+
+    @property
+    def in_python(self) -> bool:
+        return self.name.startswith("python_")
 
 
 ROWS = [
@@ -59,6 +65,15 @@ ROWS = [
     Row("grow_ctx_each", "make children, cancel each", "contexts"),
     Row("grow_timers", "make with deadlines, cancel each", "timers", SIZES[1:], heap=True),
     Row("grow_sleepers", "start, sleep, join", "timers, and their tasks", SIZES[1:], heap=True),
+    Row("python_spawn", "Python: start all, join all", "tasks"),
+    Row("python_memory", "Python: memory of parked tasks", "tasks", PYTHON_SIZES),
+    Row("python_grouped", "Python: start all in a Group", "tasks"),
+    Row("python_served", "Python: a value to each", "waiters on one channel", PYTHON_SIZES),
+    Row("python_closed", "Python: close", "waiters on one channel", PYTHON_SIZES),
+    Row("python_cancelled", "Python: cancel all", "waiters below one context", PYTHON_SIZES),
+    Row("python_buffered", "Python: fill, drain", "elements of one channel"),
+    Row("python_selected", "Python: select, one ready", "channels", (1, 3, 10, 30, 100, 300, 1_000)),
+    Row("python_timed", "Python: make with timeouts, cancel each", "timers", SIZES[1:], heap=True),
 ]
 
 Curve = list[tuple[float, float]]  # of size, and cost of one
@@ -79,7 +94,19 @@ def verdict(curve: Curve, row: Row) -> str:
     return "SUPERLINEAR" if (slope(curve[-2:], row) or 0) > LINEAR else "linear, but for a step"
 
 
-def measure(program: pathlib.Path, row: Row, workers: int, most: int) -> tuple[Curve, str]:
+def command(row: Row, workers: int, size: int) -> list[str]:
+    samples = "1" if row.unit == "B" else "3"
+    if row.in_python:
+        installed = environment()
+        installed.install([OURS])
+        if OURS in installed.missing:
+            raise CannotRun(installed.missing[OURS])
+        program = BENCHMARKS / "python" / "growth.py"
+        return [str(installed.python), str(program), row.name, samples, str(size)]
+    return [str(build_core()), row.name, "1", samples, str(workers), str(size)]
+
+
+def measure(row: Row, workers: int, most: int) -> tuple[Curve, str]:
     """The curve as far as it could be had, and why not further."""
     curve: Curve = []
     spent = 0.0
@@ -87,10 +114,10 @@ def measure(program: pathlib.Path, row: Row, workers: int, most: int) -> tuple[C
         if size > most or spent > ROW_SECONDS:
             return curve, ""
         say_progress(f"{row.title}: {size:,} {row.thing}, {workers} workers")
-        begun = os.times().elapsed
         try:
-            found = invoke([str(program), row.name, "1", "1" if row.unit == "B" else "3", str(workers), str(size)],
-                           SECONDS)
+            words = command(row, workers, size)
+            begun = os.times().elapsed
+            found = invoke(words, SECONDS)
         except CannotRun as reason:
             return curve, f"{size:,} {row.thing}: {reason}"
         spent += os.times().elapsed - begun
@@ -116,18 +143,13 @@ def main() -> int:
     options = parser.parse_args()
     rows = [row for row in ROWS if not options.rows or row.name in options.rows]
     BUILD.mkdir(parents=True, exist_ok=True)
-    try:
-        program = build_core()
-    except CannotRun as error:
-        print(error, file=sys.stderr)
-        return 1
     workers = [count for count in ((1,) if options.quick else (1, 2)) if count <= (os.cpu_count() or 1)]
     lines: list[tuple[str, ...]] = [("work", "many", "workers", "sizes", "one costs", "slope", "")]
     found, reasons = [], []
     panels: dict[str, dict[str, Sequence[tuple[float, float]]]] = {}
     for row in rows:
-        for count in workers:
-            curve, reason = measure(program, row, count, 10_000 if options.quick else SIZES[-1])
+        for count in workers[:1] if row.in_python else workers:  # one thread at a time runs Python
+            curve, reason = measure(row, count, 10_000 if options.quick else SIZES[-1])
             lines.append(cells(row, count, curve))
             found.append({"row": row.name, "title": row.title, "thing": row.thing, "unit": row.unit,
                           "workers": count, "curve": curve, "slope": slope(curve, row), "reason": reason})

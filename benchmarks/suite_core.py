@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 import shlex
@@ -74,6 +75,7 @@ LACKS = {
 }
 
 
+@functools.cache
 def build_core() -> pathlib.Path:
     """corebench."""
     if not shutil.which("cmake"):
