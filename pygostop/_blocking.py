@@ -56,7 +56,8 @@ def _run_jobs(jobs: _Jobs, release: Callable[[], None]) -> None:
         del job
 
 
-def _in_a_thread(job: _Job) -> None:
+def in_a_thread(job: _Job) -> None:
+    """Has a thread run job, one that waits for the next or a new one. It names the thread as it likes."""
     try:
         jobs = _idle.pop()
     except IndexError:
@@ -92,7 +93,7 @@ def blocking(fn: Callable[..., T], /, *args: Any) -> T:
         finally:
             done.close()
 
-    _in_a_thread(run)
+    in_a_thread(run)
     with _core.shield():
         done.recv_ok()
     error, value = outcome.pop(), outcome.pop()  # so that there is no cycle through run's frame

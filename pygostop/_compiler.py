@@ -12,9 +12,11 @@ import shutil
 import signal
 import subprocess
 import threading
+from collections.abc import Callable
 from typing import NamedTuple
 
 from pygostop import _core
+from pygostop._blocking import in_a_thread
 from pygostop._errors import CompileError
 
 _USUAL = ("cc", "gcc", "clang")
@@ -88,33 +90,39 @@ def _kill(process: subprocess.Popen[bytes], ended: _core.Chan[None]) -> None:
             return
     with _core.shield():
         try:
-            ended.recv(_DYING)
+            ended.recv_ok(_DYING)
         except TimeoutError:
             pass
 
 
 def _wait(process: subprocess.Popen[bytes], timeout: float | None) -> int | None:
     """Its status; None once the time is over. Whatever ends the wait ends the process too."""
-    ended: _core.Chan[None] = _core.Chan(1)
+    ended: _core.Chan[None] = _core.Chan()
 
-    def wait() -> None:
-        process.wait()
-        ended.send_nowait(None)
+    def wait(release: Callable[[], None]) -> None:
+        try:
+            threading.current_thread().name = "pygostop-compiler"
+            process.wait()
+        except MemoryError:
+            pass  # the caller waits by itself
+        finally:
+            ended.close()
+        release()
 
     try:
-        threading.Thread(target=wait, name="pygostop-compiler", daemon=True).start()
-    except BaseException:  # there is none to start, and nobody who waits for the process
+        in_a_thread(wait)
+    except BaseException:  # there is none, and nobody who waits for the process
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         raise
     try:
-        ended.recv(timeout)
+        ended.recv_ok(timeout)
     except BaseException as error:
         _kill(process, ended)
         if isinstance(error, TimeoutError):
             return None
         raise
-    return process.returncode
+    return process.wait()
 
 
 class Ended(NamedTuple):
