@@ -128,7 +128,7 @@ int gs__pystate_run(gs__pystates *states, const gs__stack *stack, gs__pystate **
 {
     gs__pystate state;
     init(&state, stack, states->thread);
-    if (states->loaded != states->ended) /* else nothing in it is worth keeping */
+    if (states->loaded != states->ended) /* else there is nothing to be kept */
         save(states->loaded, states->thread);
     load(&state, states->thread);
     states->loaded = &state;
@@ -139,6 +139,9 @@ int gs__pystate_run(gs__pystates *states, const gs__stack *stack, gs__pystate **
     PRIVATE_FIELDS(CLEAR)
 #undef CLEAR
     gs__pystate_forget(states->thread);
+#if PY_VERSION_HEX < 0x030D0000
+    states->thread->cframe = states->own->cframe; /* a fault handler looks at it without the GIL */
+#endif
     states->loaded = states->ended;
     *where = NULL;
     return GS_OK;

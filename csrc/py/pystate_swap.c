@@ -2,8 +2,8 @@
  *
  * Ended tasks leave their thread states to the next ones on the same worker, with what they kept
  * forgotten: making one costs 50 times as much. The last one's stays loaded, so that a task which begins
- * then finds it in place. A version of Python that this file does not know might
- * keep something else in them, so there each task gets a new one. */
+ * then finds it in place. A version of Python that this file does not know might keep something else in
+ * them, so there each task gets a new one. */
 #define _GNU_SOURCE
 #include "pystate.h"
 

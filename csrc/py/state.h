@@ -35,8 +35,7 @@ typedef struct gs__state {
     PyTypeObject *selected_type; /* select.c: Selected(index, value, ok) */
     PyObject *gettrace, *getprofile;     /* pytask.c: of threading; NULL before the first use */
     PyObject *trace_hook, *profile_hook; /* pytask.c: the names of what they give */
-    uint64_t
-        untraced; /* pytask.c: the version of threading's variables in which both are None; 0: none */
+    uint64_t untraced;  /* pytask.c: threading's variables as of when both were None; 0: never */
     PyObject *blocking; /* pytask.c: pygostop._blocking.blocking; NULL before its first use */
     PyObject *
         task_var; /* pytask.c: the ContextVar with the Task on whose behalf a thread runs; or unset */
@@ -124,11 +123,11 @@ void gs__py_drop_in(gs__py_dropped *room, PyObject *object, void *block);
 void gs__py_drop_object(void *object);
 /* An element's drop: `item` points at a PyObject *. */
 void gs__py_drop_item(void *item);
-/* Releases what is on the list; before, a Python task that was asked to gives way. A few loads where there is
- * nothing. Entry points call it. Gives the task that calls; NULL elsewhere. */
 extern _Atomic(gs__py_dropped *) gs__py_drops;
 void gs__py_drops_release(void);
-void gs__pyworker_give_way(gs_task *task);
+void gs__pyworker_give_way(gs_task *task); /* pyworker.c */
+/* Releases what is on the list; before, a Python task that was asked to gives way. A few loads where there is
+ * nothing. Entry points call it. Gives the task that calls; NULL elsewhere. */
 static inline gs_task *gs__py_drops_run(void)
 {
     gs_task *task = gs__task_current();
