@@ -43,10 +43,11 @@ static int register_atexit(PyObject *module)
 static int module_exec(PyObject *module)
 {
     static int (*const parts[])(PyObject *, gs__state *) = {
-        gs__py_errors_exec, gs__py_ctx_exec,     gs__py_scope_exec,     gs__py_chan_exec,
-        gs__py_select_exec, gs__py_aio_exec,     gs__py_task_exec,      gs__py_ctask_exec,
-        gs__py_pytask_exec, gs__py_group_exec,   gs__py_semaphore_exec, gs__py_wait_group_exec,
-        gs__py_clock_exec,  gs__py_runtime_exec, gs__py_signals_exec,   gs__py_library_exec,
+        gs__py_errors_exec,     gs__py_ctx_exec,    gs__py_scope_exec,   gs__py_chan_exec,
+        gs__py_select_exec,     gs__py_aio_exec,    gs__py_task_exec,    gs__py_go_exec,
+        gs__py_ctask_exec,      gs__py_pytask_exec, gs__py_group_exec,   gs__py_semaphore_exec,
+        gs__py_wait_group_exec, gs__py_clock_exec,  gs__py_runtime_exec, gs__py_signals_exec,
+        gs__py_library_exec,
 #ifdef GS_FAULTS
         gs__py_faults_exec,
 #endif

@@ -57,6 +57,7 @@ int gs__py_scope_exec(PyObject *module, gs__state *state);
 int gs__py_clock_exec(PyObject *module, gs__state *state);
 int gs__py_runtime_exec(PyObject *module, gs__state *state);
 int gs__py_task_exec(PyObject *module, gs__state *state);
+int gs__py_go_exec(PyObject *module, gs__state *state);
 int gs__py_ctask_exec(PyObject *module, gs__state *state);
 int gs__py_group_exec(PyObject *module, gs__state *state);
 int gs__py_semaphore_exec(PyObject *module, gs__state *state);
@@ -199,16 +200,19 @@ gs_ctx *gs__py_scope_inside(PyObject *scope);
 
 /* The gs_task of a Task object, borrowed, or NULL: as of gs__py_ctx_get. */
 gs_task *gs__py_task_get(gs__state *state, PyObject *object);
-/* go(args[0], *args[1:], name=…, thread=…) as `call`, below `parent` (NULL: the scope in force): a Task, or
- * NULL. `name` and `thread` are as given, NULL where they were not. */
-PyObject *gs__py_go(gs__state *state, const char *call, PyObject *const *args, Py_ssize_t nargs,
-                    gs_ctx *parent, PyObject *name, PyObject *thread);
 /* The failure of an ended task that failed, borrowed; it does not count as fetched. NULL with an
  * exception. */
 PyObject *gs__py_task_failure(PyObject *task);
 
 /* The module's end. */
 void gs__py_task_free_spares(gs__state *state);
+
+/* ---- go.c ---- */
+
+/* go(args[0], *args[1:], name=…, thread=…) as `call`, below `parent` (NULL: the scope in force): a Task, or
+ * NULL. `name` and `thread` are as given, NULL where they were not. */
+PyObject *gs__py_go(gs__state *state, const char *call, PyObject *const *args, Py_ssize_t nargs,
+                    gs_ctx *parent, PyObject *name, PyObject *thread);
 
 /* ---- ctask.c ---- */
 
