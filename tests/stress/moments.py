@@ -91,25 +91,25 @@ def one_round(what: str, seed: int, span: Span) -> str | None:
         env=os.environ | {"PYTHONPATH": str(HERE)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        bufsize=0,  # what the first line is read with is not to take the next one, which communicate would miss
         start_new_session=True,
     )
     assert child.stdout is not None
     wrong = None
     try:
-        first = child.stdout.readline()
+        first = child.stdout.readline().decode()
         begun = time.monotonic()
         if what == "signal" and first:
             time.sleep(instant)
             with contextlib.suppress(ProcessLookupError):
                 child.send_signal(signal.SIGINT)
         try:
-            out, err = child.communicate(timeout=LIMIT)
+            said = child.communicate(timeout=LIMIT)
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGUSR2)  # busy.py shows its stacks
             time.sleep(1)
             os.killpg(child.pid, signal.SIGKILL)
-            out, err = child.communicate()
+            said = child.communicate()
             wrong = f"it had not ended after {LIMIT:g} s"
         if child.returncode == 0:
             span.seen(time.monotonic() - begun)
@@ -118,6 +118,7 @@ def one_round(what: str, seed: int, span: Span) -> str | None:
             os.killpg(child.pid, signal.SIGKILL)
             wrong = wrong or "a process of its was left"
         child.wait()
+    out, err = (text.decode(errors="backslashreplace") for text in said)
     wrong = wrong or kept(what, child.returncode, first + out, err)
     if wrong is None:
         return None
