@@ -283,9 +283,8 @@ static void make_ctx(actor *a)
     gs_ctx *parent = some_ctx(a), *made;
     bool timed = fuzz_below(2);
     int64_t ns = fuzz_below(2) ? GS_US(fuzz_below(30)) : (int64_t)fuzz_word();
-    bool late =
-        parent &&
-        gs_ctx_done(a->call, parent); /* one that is cancelled meanwhile marks it in its turn */
+    /* Asked before: one that is cancelled meanwhile marks its children in their turn. */
+    bool late = parent && gs_ctx_done(a->call, parent);
     made = timed ? gs_ctx_with_timeout(a->call, parent, ns) : gs_ctx_with_cancel(a->call, parent);
     PROMISE((made != NULL) == (parent && !(timed && ns < 0)));
     if (made && late)
