@@ -75,12 +75,13 @@ class ProgramsSuite(Suite):
         return row.among
 
     def grow_tree(self, files: int) -> None:
-        """As many files, a hundred to a folder; made once."""
+        """As many files, a hundred to a folder; made once. They are read before each run, so as to be in memory."""
         for i in range(files):
             file = self.tree / str(files) / str(i // 100) / str(i)
             if not file.exists():
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(i.to_bytes(8, "little") * (FILE_BYTES // 8))
+            file.read_bytes()
 
     def once(self, side: str, row: Row) -> Samples:
         size = row.size // (10 if self.quick else 1)
