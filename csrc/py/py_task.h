@@ -4,9 +4,12 @@
  *  - A Task that go() made is kept by its task, through `hook`, until that has ended: so a failure
  *    that nobody waits for is noticed. So is another handle once it has callbacks. Then it is
  *    dropped from whatever thread ended it.
- *  - `phase` goes from OPEN over CALLBACKS, where there are callbacks, to ENDED, by atomic swaps: the
- *    thread that ends the task, without the GIL, and the one that adds a callback, with it, agree on
- *    who runs them. `callbacks` itself is touched with the GIL only.
+ *  - `phase` goes from OPEN over CALLBACKS, where there are callbacks, to ENDED: the thread that ends the
+ *    task and the one that adds a callback, with the GIL, agree on who runs them. A C task ends without
+ *    the GIL, so there by atomic swaps; a Python task with it. `callbacks` itself is touched with the GIL
+ *    only.
+ *  - `dropped` and `job` share their room: a handle is put off or has its callbacks dispatched, once, when
+ *    its task has ended.
  *  - What the task left is turned into Python once, at the first call that asks.
  *  - The garbage collector is told of a Python task's handle once it has a result or a failure that may lead
  *    back to it: before, its task keeps it anyway. */
